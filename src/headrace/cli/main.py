@@ -1,0 +1,99 @@
+"""The ``headrace`` command line.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, settings or topology, 3 the data directory cannot be
+used, 130 interrupted (after a clean checkpoint).
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from importlib import metadata
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from headrace.cli import demo, init, plan, query, run, schema, topics
+from headrace.errors import ConfigError, HeadraceError, StateError, TopologyError
+
+_FAILED, _USAGE, _STATE = 1, 2, 3
+
+
+def exit_code(error: HeadraceError | ImportError) -> int:
+    """Return the exit code that tells a script what kind of error it was."""
+    match error:
+        case ConfigError() | TopologyError() | ImportError():
+            return _USAGE
+        case StateError():
+            return _STATE
+        case _:
+            return _FAILED
+
+
+class _Group(TyperGroup):
+    """Shows our own errors as their message; a traceback is for bugs and for ``--debug``."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except (HeadraceError, ImportError) as error:
+            if isinstance(error, ImportError) and "headrace[" not in str(error):
+                raise  # not one of ours, which name the extra to install
+            if ctx.params.get("debug"):
+                traceback.print_exc()
+            else:
+                print(f"headrace: {error}", file=sys.stderr)
+            raise typer.Exit(exit_code(error)) from error
+
+
+app = typer.Typer(
+    name="headrace",
+    help="Stream processing in Python: declare topologies, run them, query their tables.",
+    cls=_Group,
+    no_args_is_help=True,
+    add_completion=False,
+    # Plain help text: rich would double the time that --help takes.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        try:
+            version = metadata.version("headrace")
+        except metadata.PackageNotFoundError:  # run from a source tree that is not installed
+            version = "(not installed)"
+        print(f"headrace {version}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    *,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Stream processing in Python: declare topologies, run them, query their tables."""
+
+
+app.command("run")(run.run)
+app.command("plan")(plan.plan)
+app.command("query")(query.query)
+app.add_typer(topics.app, name="topics")
+app.command("init")(init.init)
+app.add_typer(schema.app, name="schema")
+app.command("demo")(demo.demo)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

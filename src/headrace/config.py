@@ -1,0 +1,103 @@
+"""Settings: frozen models; the environment is read only where ``from_env`` is called."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, BeforeValidator, ByteSize, ConfigDict, Field, ValidationError
+
+from headrace.errors import ConfigError
+
+_UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+
+
+def _duration(value: object) -> object:
+    """Return text such as ``1h30m`` as a duration; anything else as it is."""
+    if not isinstance(value, str):
+        return value
+    parts = _PART.findall(value)
+    if not parts or "".join(number + unit for number, unit in parts) != value:
+        msg = f"expected a duration such as '100ms' or '1h30m', got {value!r}"
+        raise ValueError(msg)
+    return timedelta(seconds=sum(float(number) * _UNITS_S[unit] for number, unit in parts))
+
+
+def _none(value: object) -> object:
+    """Return None for the texts that mean no bound."""
+    return None if isinstance(value, str) and value.lower() in {"", "none", "unlimited"} else value
+
+
+Duration = Annotated[timedelta, BeforeValidator(_duration)]
+Bytes = Annotated[ByteSize, Field(gt=0)]
+
+
+class Settings(BaseModel):
+    """Base of the groups of settings: frozen, unknown names refused, secrets hidden."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+    @classmethod
+    def of(cls, **values: object) -> Self:
+        """Return validated settings.
+
+        Raises:
+            ConfigError: a name is unknown or a value is wrong; all of them are listed.
+        """
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            raise ConfigError(_message(cls.__name__, error)) from error
+
+    @classmethod
+    def from_env(cls, prefix: str = "HEADRACE_", environ: Mapping[str, str] | None = None, **values: object) -> Self:
+        """Return settings from environment variables such as ``HEADRACE_DATA_DIR``.
+
+        Variables that name no setting are left alone: other parts read the same prefix.
+        ``values`` win over the environment.
+        """
+        source = os.environ if environ is None else environ
+        found = {name: source[prefix + name.upper()] for name in cls.model_fields if prefix + name.upper() in source}
+        return cls.of(**{**found, **values})
+
+
+class WorkerSettings(Settings):
+    """How an embedded worker runs.
+
+    >>> WorkerSettings.of(checkpoint_interval="250ms", cache_bytes="128MiB").cache_bytes
+    134217728
+    """
+
+    data_dir: Path = Path(".headrace")
+    """The directory of state, log and positions; one worker process owns it."""
+    partitions: Annotated[int, Field(ge=1, le=1024)] = 4
+    """Partitions of topics and tasks. Fixed when the data directory is made."""
+    cache_bytes: Bytes = ByteSize(64 << 20)
+    """Bound of the state held in memory between checkpoints, for each topology."""
+    checkpoint_interval: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(milliseconds=100)
+    """How often outputs, state and positions are written."""
+    read_bytes: Bytes = ByteSize(1 << 20)
+    """How much of one input is read at a time."""
+    max_record_bytes: Bytes = ByteSize(64 << 20)
+    """Longest line that is taken whole; a longer one is cut and becomes a dead letter."""
+    fsync: bool = True
+    """Wait for the disk at each checkpoint: off, a power cut may take back the newest checkpoints."""
+    log_retention: Annotated[Duration | None, BeforeValidator(_none)] = timedelta(days=7)
+    """How long the log keeps records that every topology of the worker has read; None: for ever."""
+    log_retention_bytes: Annotated[Bytes | None, BeforeValidator(_none)] = None
+    """How much the log keeps of each partition, as far as it has been read; None: no bound."""
+    block_cache_bytes: Bytes = ByteSize(32 << 20)
+    """RocksDB's cache of blocks read."""
+
+
+def _message(model: str, error: ValidationError) -> str:
+    lines = []
+    for fault in error.errors():
+        name = ".".join(str(part) for part in fault["loc"]) or "settings"
+        lines.append(f"  {name}: {fault['msg']}, got {fault.get('input')!r}")
+    return f"{model}: {len(lines)} wrong setting{'s' if len(lines) > 1 else ''}:\n" + "\n".join(lines)

@@ -1,0 +1,65 @@
+"""The code of an agent: what the generator made, ready to be bound to tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from headrace.plan.model import PlannedStep
+from headrace.topology.nodes import Handle, OnError
+
+
+@dataclass(frozen=True, slots=True)
+class SinkSpec:
+    """A sink leaf. ``topic`` None: the topic is computed per record. ``keyed``: records have keys."""
+
+    step: str
+    topic: str | None
+    keyed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExchangeSpec:
+    """A group_by at which records leave the task. ``delay_ms``: how far its watermark is held back."""
+
+    step: str
+    delay_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorSpec:
+    """A stateful step. ``delay_ms``: how far its watermark lies behind the task's.
+
+    ``merge`` joins two states, ``init`` makes an empty one, ``row`` reads one as a dict, ``slot_types`` decode a stored
+    one; ``base`` is the place of the first aggregate's slot, behind the operator's own.
+    """
+
+    step: PlannedStep
+    delay_ms: int
+    base: int
+    init: Callable[[], list[Any]]
+    merge: Callable[[list[Any], list[Any]], None]
+    row: Callable[[Any, list[Any], int, int], dict[str, Any]]
+    slot_types: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AgentCode:
+    """Generated functions of one agent and what they expect to be bound to.
+
+    ``heads`` take batches of records; ``rows`` take rows that a stateful step emits on a port.
+    ``steps_by_line`` tells to which step a line of ``text`` belongs.
+    """
+
+    agent: str
+    text: str
+    heads: Mapping[str, Callable[..., None]]
+    rows: Mapping[tuple[str, str], Callable[..., None]]
+    steps_by_line: tuple[str, ...]
+    sinks: tuple[SinkSpec, ...]
+    exchanges: tuple[ExchangeSpec, ...]
+    operators: tuple[OperatorSpec, ...]
+    handles: tuple[Handle, ...]
+    on_error: OnError
+    filename: str

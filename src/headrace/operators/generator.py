@@ -1,0 +1,203 @@
+"""The generator: fuses the steps between two stateful steps into one Python function.
+
+A *head* is a loop over a batch of records of a source or of an exchange; a *rows* function is
+a loop over the rows that a stateful step emits on one of its ports. Both end in sinks,
+exchanges, handlers and stateful steps. There is no call per step and record.
+
+A generated function takes the task as ``t`` and binds what it uses of it at the start of each
+batch. Any exception within one record becomes a dead letter of the step whose line raised it.
+"""
+
+from __future__ import annotations
+
+import linecache
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from headrace.errors import InternalError
+from headrace.event.dtypes import DType
+from headrace.operators import leaves, stateful, steps
+from headrace.operators.agent import AgentCode, ExchangeSpec, OperatorSpec, SinkSpec
+from headrace.operators.expressions import Emitter
+from headrace.operators.frame import Frame
+from headrace.operators.heads import exchange_head, source_head
+from headrace.operators.writer import Writer
+from headrace.plan.model import Agent, Plan, PlannedStep, is_stateful
+from headrace.topology.expr import Expr
+from headrace.topology.nodes import (
+    Aggregate,
+    Explode,
+    Filter,
+    GroupBy,
+    Handle,
+    Merge,
+    OnError,
+    Port,
+    Select,
+    Sink,
+    Source,
+    Table,
+    inputs,
+)
+from headrace.topology.typing import infer
+
+
+class Generator:
+    """Generates the functions of one agent. One instance an agent."""
+
+    def __init__(self, plan: Plan, agent: Agent) -> None:
+        """Prepare for an agent of a plan."""
+        self.plan = plan
+        self.agent = agent
+        self.writer = Writer()
+        self.names: dict[str, object] = {}
+        self.emitter = Emitter(self.names)
+        self.sinks: list[SinkSpec] = []
+        self.exchanges: list[ExchangeSpec] = []
+        self.handles: list[Handle] = []
+        self.operators: dict[str, stateful.Shape] = {}
+        self.delays = _delays(plan)
+        self.prologue: list[str] = []
+        self.refire: str | None = None
+
+    def generate(self) -> AgentCode:
+        """Generate all functions of the agent."""
+        mine = [self.plan.step(step_id) for step_id in self.agent.steps]
+        for step in mine:
+            if is_stateful(step):
+                self.operators[step.id] = stateful.shape(self, step, len(self.operators))
+        heads = {head: self._head(self.plan.step(head)) for head in self.agent.heads}
+        rows = {(s.id, port): self._rows(s, port) for s in mine if is_stateful(s) for port in _row_ports(self.plan, s)}
+        filename = f"<headrace {self.plan.name}/{self.agent.id}>"
+        row_functions = {s.id: stateful.row_function(self, s) for s in mine if is_stateful(s)}
+        text = self.writer.text()
+        linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
+        exec(compile(text, filename, "exec"), self.names)  # noqa: S102 - our own text, never a user's
+        return AgentCode(
+            agent=self.agent.id,
+            text=text,
+            heads={head: self._function(name) for head, name in heads.items()},
+            rows={port: self._function(name) for port, name in rows.items()},
+            steps_by_line=tuple(self.writer.steps),
+            sinks=tuple(self.sinks),
+            exchanges=tuple(self.exchanges),
+            operators=tuple(self._operator(s, row_functions[s.id]) for s in mine if is_stateful(s)),
+            handles=tuple(self.handles),
+            on_error=_policy(self.plan),
+            filename=filename,
+        )
+
+    def _function(self, name: str) -> Callable[..., Any]:
+        function = self.names[name]
+        if not callable(function):
+            msg = f"generated name {name} is no function"
+            raise InternalError(msg)
+        return function
+
+    def _operator(self, step: PlannedStep, row: str) -> OperatorSpec:
+        shape = self.operators[step.id]
+        init, merge = self._function(shape.init_name), self._function(shape.merge_name)
+        delay = self.delays[inputs(step.node)[0]]
+        return OperatorSpec(step, delay, shape.base, init, merge, self._function(row), shape.types)
+
+    def _head(self, step: PlannedStep) -> str:
+        with self.function(step.id):
+            name = f"head_{len(self.writer.steps)}"
+            if isinstance(step.node, Source):
+                source_head(self, step, name)
+            else:
+                exchange_head(self, step, name)
+        return name
+
+    def _rows(self, step: PlannedStep, port: str) -> str:
+        name = f"rows_{len(self.writer.steps)}"
+        with self.function(step.id):
+            stateful.rows_head(self, step, port, name)
+        return name
+
+    @contextmanager
+    def function(self, step_id: str) -> Iterator[None]:
+        """Begin a new function: what it binds at its start is collected anew."""
+        self.prologue, self.refire = [], None
+        with self.writer.step(step_id):
+            yield
+
+    def argument_type(self, step: PlannedStep, expr: Expr) -> DType:
+        """Return the type of an aggregate's argument over the input of its step."""
+        return infer(expr, step.input, _no_fault)
+
+    def bind(self, code: str, prefix: str) -> str:
+        """Bind a value to a local at the start of the function; return the local's name."""
+        name = self.writer.fresh(prefix)
+        self.prologue.append(f"{name} = {code}")
+        return name
+
+    def value(self, expr: Expr, frame: Frame) -> tuple[str, Any]:
+        """Return code and type of an expression over the record at hand."""
+        made = self.emitter.emit(expr, frame)
+        return made.text, made.dtype
+
+    def children(self, port: Port, frame: Frame, *, tail: bool) -> None:
+        """Generate every step that reads a port. ``tail``: nothing follows in the loop body."""
+        consumers = self.plan.consumers(port)
+        for place, step in enumerate(consumers):
+            with self.writer.step(step.id):
+                self._step(step, frame, tail=tail and place == len(consumers) - 1)
+
+    def _step(self, step: PlannedStep, frame: Frame, *, tail: bool) -> None:
+        match step.node:
+            case Filter():
+                steps.emit_filter(self, step.node, frame, tail=tail)
+            case Select():
+                steps.emit_select(self, step, step.node, frame, tail=tail)
+            case Explode():
+                steps.emit_explode(self, step, step.node, frame)
+            case Merge():
+                self.children(Port(step.id), frame, tail=tail)
+            case GroupBy():
+                leaves.emit_group_by(self, step, step.node, frame, tail=tail)
+            case Sink():
+                leaves.emit_sink(self, step, step.node, frame)
+            case Handle():
+                leaves.emit_handle(self, step, step.node, frame)
+            case Table():
+                stateful.emit_table(self, step, step.node, frame)
+            case Aggregate():
+                stateful.emit_aggregate(self, step, step.node, frame, tail=tail)
+            case Source():
+                msg = f"source {step.id} reads no port"
+                raise InternalError(msg)
+
+
+def _no_fault(expected: str, got: str, remedy: str) -> None:
+    """Refuse faults: the plan was checked when it was compiled."""
+    msg = f"fault in a checked plan: expected {expected}, got {got}. {remedy}"
+    raise InternalError(msg)
+
+
+def _row_ports(plan: Plan, step: PlannedStep) -> list[str]:
+    ports = {p.name for s in plan.steps for p in inputs(s.node) if p.step == step.id}
+    return sorted(ports - {"late"})
+
+
+def _delays(plan: Plan) -> dict[Port, int]:
+    """Return how far event time on each port lies behind the task's watermark: the graces on the way."""
+    delays: dict[Port, int] = {}
+    for step in plan.steps:
+        before = max((delays[p] for p in inputs(step.node)), default=0)
+        delays[Port(step.id)] = before
+        if isinstance(step.node, Aggregate | Table):
+            window = step.node.window if isinstance(step.node, Aggregate) else None
+            grace = window.grace_ms if window is not None else 0
+            intervals = step.node.every_ms if isinstance(step.node, Aggregate) else ()
+            for name in ("update", "close", *(f"every:{ms}" for ms in intervals)):
+                delays[Port(step.id, name)] = before + grace
+            delays[Port(step.id, "late")] = before
+    return delays
+
+
+def _policy(plan: Plan) -> OnError:
+    """Return what to do with a failed record: the sources' common policy, else dead letter."""
+    policies = {s.node.on_error for s in plan.sources}
+    return policies.pop() if len(policies) == 1 else OnError.DEAD_LETTER

@@ -1,0 +1,183 @@
+"""Entries of generated code: the loops over records of a source and over rows of an exchange."""
+
+from __future__ import annotations
+
+from itertools import count, repeat
+from typing import TYPE_CHECKING
+
+from headrace.errors import DataError
+from headrace.event import REFUSALS, compile_decoder
+from headrace.event.dtypes import INT, STR, TIMESTAMP, DType, Kind
+from headrace.event.schema import default_time
+from headrace.operators.frame import Frame, Value
+from headrace.plan.model import PlannedStep
+from headrace.plan.projection import Path
+from headrace.time.instants import MAX_TIME_MS, from_ms, out_of_bounds, to_ms
+from headrace.topology.nodes import GroupBy, Port, Source
+
+if TYPE_CHECKING:
+    from headrace.operators.generator import Generator
+
+
+def source_head(g: Generator, step: PlannedStep, name: str) -> None:
+    """Generate the loop over a batch of a source: decode, event time, watermark, then the steps."""
+    node = step.node
+    if not isinstance(node, Source):
+        raise TypeError(name)
+    lag, w = node.out_of_orderness_ms, g.writer
+    frame, time = _source_frame(g, step, node)
+    g.names.update(_from_ms=from_ms, _out_of_bounds=out_of_bounds, _text=_text, _count=count, _repeat=repeat)
+    next_time = f"nxt = min(t.next_ms + {lag}, {MAX_TIME_MS + 1})"
+    g.refire = next_time
+    with w.block(f"def {name}(t, ch, records):"):
+        prologue = w.mark()
+        w.line("values = records.values")
+        w.line(f"mx = max(ch.watermark_ms, ch.floor_ms) + {lag}")
+        w.line(next_time)
+        w.line("it = iter(values)")
+        loop = w.mark()
+        with w.block(None):
+            with w.block("try:"):
+                _decode(g, time)
+                with w.block("if ts > mx:"):
+                    with w.block("if ts >= nxt:"):
+                        w.line(f"if ts > {MAX_TIME_MS}: raise _out_of_bounds(ts)")
+                        w.line(f"t.fire(ch, ts - {lag})")
+                        w.line(next_time)
+                    w.line("mx = ts")
+                g.children(Port(step.id), frame, tail=True)
+            with w.block("except Exception as e:"):
+                w.line("t.fail(e, ch, records, len(values) - it.__length_hint__() - 1)")
+        w.line(f"ch.watermark_ms = max(ch.watermark_ms, mx - {lag})")
+    w.fill(loop, [_loop(w.text())])
+    w.fill(prologue, g.prologue)
+
+
+def _source_frame(g: Generator, step: PlannedStep, node: Source) -> tuple[Frame, list[str]]:
+    """Compile the decoder; return the frame of its records and the lines that set ``ts``."""
+    required = set(g.plan.required.get(Port(step.id), frozenset()))
+    envelope = default_time(node.schema) if node.time is None else None
+    decoder = compile_decoder(node.schema, required | ({envelope} if envelope else set()), full=node.full_validation)
+    g.names.update(decoder.names)
+    g.names.update(_decode=decoder.decode, _recover=decoder.recover, _REFUSALS=REFUSALS)
+    columns = {path: (decoder.access[path], _type_at(step.columns, path)) for path in required}
+    frame = Frame(
+        schema=step.columns,
+        columns=columns,
+        time="ts",
+        watermark=("mx", node.out_of_orderness_ms),
+        raw_key="rk",
+        raw="v",
+        metas={
+            "time": ("_from_ms(ts)", TIMESTAMP),
+            "key": ("_text(rk)", STR.optional()),
+            "topic": (repr(node.topic), STR),
+            "partition": ("ch.partition", INT),
+            "offset": ("off", INT),
+        },
+    )
+    if envelope is not None:
+        return frame, _time_lines(g, (decoder.access[envelope], TIMESTAMP))
+    if node.time is not None:
+        return frame, _time_lines(g, g.value(node.time, frame))
+    return frame, ["ts = rt"]
+
+
+def _type_at(schema: DType, path: Path) -> DType:
+    dtype, nullable = schema, False
+    for name in path:
+        nullable = nullable or dtype.nullable
+        found = dtype.field(name) if dtype.kind is Kind.STRUCT else dtype.item
+        dtype = found if found is not None else DType(Kind.ANY, nullable=True)
+    return dtype.optional() if nullable else dtype
+
+
+def _time_lines(g: Generator, value: Value) -> list[str]:
+    code, dtype = value
+    g.names.update(_to_ms=to_ms, _no_time=_no_time)
+    lines = [f"ts = {code}"]
+    if dtype.nullable:
+        lines.append("if ts is None: raise _no_time()")
+    if dtype.kind is not Kind.INT:
+        lines.append("ts = _to_ms(ts)")
+    return lines
+
+
+def _no_time() -> DataError:
+    expected = "a time"
+    return DataError("event time: expected a time, got null", field="event time", expected=expected, got="null")
+
+
+def _text(key: bytes | None) -> str | None:
+    return None if key is None else key.decode(errors="replace")
+
+
+def _decode(g: Generator, time: list[str]) -> None:
+    w = g.writer
+    w.line("try: r = _decode(v)")
+    w.line("except _REFUSALS: r = _recover(v)")
+    for line in time:
+        w.line(line)
+    w.line("if ts < 0: raise _out_of_bounds(ts)")
+
+
+def _loop(text: str) -> str:
+    """Return the loop's head: it walks only the columns of the batch that its body uses."""
+    body = text[text.rindex("def head_") :]
+    walks, names = ["it"], ["v"]
+    if " rt" in body:
+        names.append("rt")
+        walks.append("(records.times if records.times is not None else _repeat(t.now_ms))")
+    if "rk" in body:
+        names.append("rk")
+        walks.append("(records.keys if records.keys is not None else _repeat(None))")
+    if "off" in body:
+        names.append("off")
+        walks.append("_count(ch.position)")
+    if len(names) == 1:
+        return "for v in it:"
+    return f"for {', '.join(names)} in zip({', '.join(walks)}):"
+
+
+def exchange_head(g: Generator, step: PlannedStep, name: str) -> None:
+    """Generate the loop over rows that other tasks sent: each carries its time, watermark and key."""
+    w = g.writer
+    if not isinstance(step.node, GroupBy):
+        raise TypeError(name)
+    paths = exchange_columns(g, step)
+    fields = ["ts", "w", "k", *(f"x{n}" for n in range(len(paths)))]
+    types = dict(step.columns.fields)
+    key = [(f"k{n}", dtype) for n, (_, dtype) in enumerate(step.key)]
+    columns: dict[Path, Value] = {p: (f"x{n}", _type_at(step.columns, p)) for n, p in enumerate(paths)}
+    columns |= {(column,): (code, types[column]) for (column, _), (code, _) in zip(step.key, key, strict=True)}
+    g.names.update(_from_ms=from_ms, _text=_text)
+    nothing = ("None", STR.optional())
+    metas: dict[str, Value] = {"topic": nothing, "partition": nothing, "offset": nothing}
+    metas |= {"time": ("_from_ms(ts)", TIMESTAMP), "key": ("str(k)", STR)}
+    whole = "k" if len(key) > 1 else "k0"
+    frame = Frame(step.columns, columns, "ts", ("wm", 0), key=tuple(key), key_code=whole, metas=metas)
+    g.refire = "nxt = t.next_ms"
+    with w.block(f"def {name}(t, ch, rows):"):
+        prologue = w.mark()
+        w.line("wm = max(ch.watermark_ms, ch.floor_ms)")
+        w.line("nxt = t.next_ms")
+        w.line("it = iter(rows)")
+        with w.block(f"for {', '.join(fields)} in it:"):
+            with w.block("try:"):
+                with w.block("if w > wm:"):
+                    w.line("wm = w")
+                    with w.block("if wm >= nxt:"):
+                        w.line("t.fire(ch, wm)")
+                        w.line("nxt = t.next_ms")
+                w.line(f"{''.join(f'{code}, ' for code, _ in key)}= k")
+                g.children(Port(step.id), frame, tail=True)
+            with w.block("except Exception as e:"):
+                w.line(f"t.fail_row(e, {step.id!r}, k, ts)")
+        w.line("ch.watermark_ms = max(ch.watermark_ms, wm)")
+    w.fill(prologue, g.prologue)
+
+
+def exchange_columns(g: Generator, step: PlannedStep) -> list[Path]:
+    """Return the columns that travel with a row, beside the key, in order."""
+    keys = {name for name, _ in step.key}
+    return sorted(p for p in g.plan.required.get(Port(step.id), frozenset()) if p[0] not in keys)

@@ -1,0 +1,35 @@
+"""What a task needs of a stateful step at run time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, Protocol
+
+from headrace.state.protocol import Batch
+
+NEVER_MS = 1 << 63  # later than the end of time
+
+Emit = Callable[[str, Iterable[tuple[Any, Any]], int, int, int], None]
+"""Emit rows on a port: (port, (key, state) pairs, window start, window end, watermark of the output)."""
+
+
+class Logic(Protocol):
+    """A stateful step of one task: synchronous, without I/O but reads of its own committed state.
+
+    ``next_ms`` is the watermark at which ``advance`` has something to do. ``size`` is the number of
+    states in memory.
+    """
+
+    next_ms: int
+
+    def advance(self, watermark_ms: int) -> None:
+        """Move event time on: close windows, emit what is due."""
+
+    def cut(self, batch: Batch) -> None:
+        """Emit the changes since the last cut, and add all changed state to the batch."""
+
+    def size(self) -> int:
+        """Return the number of states in memory."""
+
+    def evict(self, keep: int) -> None:
+        """Forget clean states until at most ``keep`` are left."""

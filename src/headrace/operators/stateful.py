@@ -1,0 +1,292 @@
+"""Stateful steps in generated code: how a record reaches its state, and how rows leave it.
+
+A state is one flat list: the operator's own slots first (``base`` of them), then those of the
+aggregates. All-time aggregates and tables keep the highest event time in slot 0; sessions
+keep the first and the last event time in slots 0 and 1; windows keep nothing of their own.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from headrace.event.dtypes import STR, TIMESTAMP, DType
+from headrace.operators.frame import Frame, Value
+from headrace.operators.slots import SlotCode, python_type, slot_code
+from headrace.plan.model import PlannedStep
+from headrace.time.instants import from_ms
+from headrace.topology.nodes import Aggregate, Port, Table
+from headrace.topology.windows import Hopping, Session
+
+if TYPE_CHECKING:
+    from headrace.operators.generator import Generator
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The state of a stateful step: where its slots are, and the names of its generated helpers."""
+
+    index: int
+    base: int
+    init_name: str
+    merge_name: str
+    types: tuple[Any, ...]
+    codes: tuple[SlotCode, ...]
+
+
+def shape(g: Generator, step: PlannedStep, index: int) -> Shape:
+    """Lay out the state of a step and generate ``init`` and ``merge``."""
+    node = step.node
+    if isinstance(node, Table):
+        types = (int, *(python_type(dtype) for _, dtype in step.columns.fields))
+        codes: list[SlotCode] = []
+        base, own = 1, ["None"] * len(types)
+    else:
+        base, own, types, codes = _aggregate_slots(g, step)
+    init_name, merge_name = f"init_{index}", f"merge_{index}"
+    w = g.writer
+    with w.step(step.id):
+        with w.block(f"def {init_name}():"):
+            w.line(f"return [{', '.join(own)}]")
+        with w.block(f"def {merge_name}(a, b):"):
+            for code in codes:
+                for line in code.merge:
+                    w.line(line)
+    return Shape(index, base, init_name, merge_name, types, tuple(codes))
+
+
+def _aggregate_slots(g: Generator, step: PlannedStep) -> tuple[int, list[str], tuple[Any, ...], list[SlotCode]]:
+    node = step.node
+    if not isinstance(node, Aggregate):
+        raise TypeError(step.id)
+    base = {Hopping: 0, Session: 2}.get(type(node.window), 1)
+    own, types, codes = ["-1"] * base, [int] * base, []
+    for _, spec in node.aggregates:
+        dtypes = tuple(g.argument_type(step, arg) for arg in spec.args)
+        code = slot_code(spec, dtypes, len(own), g.names)
+        own.extend(code.init)
+        types.extend(code.types)
+        codes.append(code)
+    return base, own, tuple(types), codes
+
+
+def emit_table(g: Generator, step: PlannedStep, node: Table, frame: Frame) -> None:
+    """Set the row of the key to this record, or remove it."""
+    shape_ = g.operators[step.id]
+    hot = g.bind(f"t.operators[{shape_.index}].hot", "hot")
+    w = g.writer
+    row = ", ".join(frame.column((name,))[0] for name, _ in step.columns.fields)
+    if node.delete is None:
+        w.line(f"{hot}[{frame.key_code}] = [{frame.time}, {row}]")
+        return
+    code, _ = g.value(node.delete, frame)
+    w.line(f"{hot}[{frame.key_code}] = None if {code} is True else [{frame.time}, {row}]")
+
+
+def emit_aggregate(g: Generator, step: PlannedStep, node: Aggregate, frame: Frame, *, tail: bool) -> None:
+    """Find the state of the record's key and window, and update it; late records go to the late port."""
+    w = g.writer
+    arguments = _arguments(g, node, frame)
+    match node.window:
+        case None:
+            index = g.operators[step.id].index
+            get, miss = g.bind(f"t.operators[{index}].get", "get"), g.bind(f"t.operators[{index}].miss", "miss")
+            _find(g, frame, get, miss)
+            w.line(f"if {frame.time} > st[0]: st[0] = {frame.time}")
+            _update(g, step, arguments, frame)
+        case Hopping() as window if window.size_ms == window.advance_ms:
+            _tumbling(g, step, window, frame, arguments, tail=tail)
+        case Hopping() as window:
+            _hopping(g, step, window, frame, arguments, tail=tail)
+        case Session() as window:
+            _session(g, step, window, frame, arguments, tail=tail)
+
+
+Arguments = list[list[tuple[str, bool]]]
+
+
+def _arguments(g: Generator, node: Aggregate, frame: Frame) -> Arguments:
+    """Evaluate all arguments before any state is touched: a record that fails changes nothing."""
+    arguments: Arguments = []
+    for _, spec in node.aggregates:
+        values = []
+        for arg in spec.args:
+            code, dtype = g.value(arg, frame)
+            local = g.writer.fresh("a_")
+            g.writer.line(f"{local} = {code}")
+            values.append((local, dtype.nullable))
+        arguments.append(values)
+    return arguments
+
+
+def _find(g: Generator, frame: Frame, get: str, miss: str) -> None:
+    g.writer.line(f"st = {get}({frame.key_code})")
+    g.writer.line(f"if st is None: st = {miss}({frame.key_code})")
+
+
+def _update(g: Generator, step: PlannedStep, arguments: Arguments, frame: Frame) -> None:
+    w = g.writer
+    if frame.time != "ts":
+        w.line(f"ts = {frame.time}")
+    for code, values in zip(g.operators[step.id].codes, arguments, strict=True):
+        lines = list(code.update)
+        for place, (local, _) in enumerate(values):
+            lines = [_renamed(line, f"a{place}", local) for line in lines]
+        nullable = [local for local, may_be_null in values if may_be_null]
+        if nullable:
+            with w.block(f"if {' and '.join(f'{local} is not None' for local in nullable)}:"):
+                for line in lines:
+                    w.line(line)
+        else:
+            for line in lines:
+                w.line(line)
+
+
+def _renamed(line: str, old: str, new: str) -> str:
+    """Replace a whole word; the templates use a0, a1 as words only for the arguments."""
+    out, word = [], ""
+    for char in f"{line}\0":
+        if char.isalnum() or char == "_":
+            word += char
+            continue
+        out.append(new if word == old else word)
+        out.append(char)
+        word = ""
+    return "".join(out)[:-1]
+
+
+def _late(g: Generator, step: PlannedStep, frame: Frame) -> None:
+    g.writer.line(f"t.late({step.id!r})")
+    g.children(Port(step.id, "late"), frame, tail=False)
+
+
+def _refire(g: Generator) -> None:
+    if g.refire is not None:
+        g.writer.line(g.refire)
+
+
+def _tumbling(
+    g: Generator, step: PlannedStep, window: Hopping, frame: Frame, arguments: Arguments, *, tail: bool
+) -> None:
+    w, index = g.writer, g.operators[step.id].index
+    size, (mark, lag) = window.size_ms, frame.watermark
+    start, current = w.fresh("s"), g.bind("None", "cur")
+    get, miss = g.bind("None", "get"), g.bind("None", "miss")
+    opened = g.bind(f"t.operators[{index}].open", "open")
+    w.line(f"{start} = {frame.time} - {frame.time} % {size}")
+    with w.block(f"if {start} + {size + window.grace_ms + lag} <= {mark}:"):
+        _late(g, step, frame)
+        if tail:
+            w.line("continue")
+    with nullcontext() if tail else w.block("else:"):
+        with w.block(f"if {start} != {current}:"):
+            w.line(f"{get}, {miss} = {opened}({start})")
+            w.line(f"{current} = {start}")
+            _refire(g)
+        _find(g, frame, get, miss)
+        _update(g, step, arguments, frame)
+
+
+def _hopping(
+    g: Generator, step: PlannedStep, window: Hopping, frame: Frame, arguments: Arguments, *, tail: bool
+) -> None:
+    w, index = g.writer, g.operators[step.id].index
+    size, advance, (mark, lag) = window.size_ms, window.advance_ms, frame.watermark
+    start, hit = w.fresh("s"), w.fresh("h")
+    opened = g.bind(f"t.operators[{index}].open", "open")
+    w.line(f"{start} = {frame.time} - {frame.time} % {advance}")
+    w.line(f"{hit} = False")
+    with w.block(f"while {start} > {frame.time} - {size}:"):
+        with w.block(f"if {start} + {size + window.grace_ms + lag} > {mark}:"):
+            w.line(f"{hit} = True")
+            get, miss = w.fresh("get"), w.fresh("miss")
+            w.line(f"{get}, {miss} = {opened}({start})")
+            _find(g, frame, get, miss)
+            _update(g, step, arguments, frame)
+        w.line(f"{start} -= {advance}")
+    with w.block(f"if {hit}:"):
+        _refire(g)
+    with w.block("else:"):
+        _late(g, step, frame)
+    if tail:
+        w.line("continue")
+
+
+def _session(
+    g: Generator, step: PlannedStep, window: Session, frame: Frame, arguments: Arguments, *, tail: bool
+) -> None:
+    w, index = g.writer, g.operators[step.id].index
+    mark, lag = frame.watermark
+    touch = g.bind(f"t.operators[{index}].touch", "touch")
+    limit = f"{mark} - {lag}" if lag else mark
+    w.line(f"st = {touch}({frame.key_code}, {frame.time}, {limit})")
+    with w.block("if st is None:"):
+        _late(g, step, frame)
+        if tail:
+            w.line("continue")
+    with nullcontext() if tail else w.block("else:"):
+        _refire(g)
+        _update(g, step, arguments, frame)
+
+
+def rows_head(g: Generator, step: PlannedStep, port: str, name: str) -> None:
+    """Generate the loop over (key, state) that a stateful step emits on a port."""
+    w = g.writer
+    g.names["_from_ms"] = from_ms
+    key, frame, time = _row_frame(g, step)
+    with w.block(f"def {name}(t, items, start, end, wm):"):
+        prologue = w.mark()
+        with w.block("for k, st in items:"):
+            with w.block("try:"):
+                w.line(f"ts = {time}")
+                if len(key) > 1:
+                    w.line(f"{', '.join(key)} = k")
+                g.children(Port(step.id, port), frame, tail=True)
+            with w.block("except Exception as e:"):
+                w.line(f"t.fail_row(e, {step.id!r}, k, ts)")
+    w.fill(prologue, g.prologue)
+
+
+def _row_frame(g: Generator, step: PlannedStep) -> tuple[list[str], Frame, str]:
+    """Return the key's locals, the frame of a row, and the code of its event time."""
+    key = [f"k{n}" for n in range(len(step.key))] if len(step.key) > 1 else ["k"]
+    window = step.node.window if isinstance(step.node, Aggregate) else None
+    bounds = ("start", "end")
+    time = "end - 1"
+    if isinstance(window, Session):
+        bounds = ("st[0]", f"st[1] + {window.gap_ms}")
+        time = f"st[1] + {window.gap_ms - 1}"
+    elif window is None:
+        time = "st[0]"
+    columns: dict[tuple[str, ...], Value] = {}
+    if window is not None:
+        columns[("window_start",)] = (f"_from_ms({bounds[0]})", TIMESTAMP)
+        columns[("window_end",)] = (f"_from_ms({bounds[1]})", TIMESTAMP)
+    shape_ = g.operators[step.id]
+    types = dict(step.columns.fields)
+    if isinstance(step.node, Aggregate):
+        for (name, _), code in zip(step.node.aggregates, shape_.codes, strict=True):
+            columns[(name,)] = (code.result, types[name])
+    else:
+        for place, (name, dtype) in enumerate(step.columns.fields, 1):
+            columns[(name,)] = (f"st[{place}]", dtype)
+    pairs: list[tuple[str, DType]] = [(code, dtype) for code, (_, dtype) in zip(key, step.key, strict=True)]
+    columns |= {(name,): pair for (name, _), pair in zip(step.key, pairs, strict=True)}
+    nothing: Value = ("None", STR.optional())
+    metas = {"time": ("_from_ms(ts)", TIMESTAMP), "key": ("str(k)", STR)}
+    metas |= dict.fromkeys(("topic", "partition", "offset"), nothing)
+    whole = "k"
+    return key, Frame(step.columns, columns, "ts", ("wm", 0), key=tuple(pairs), key_code=whole, metas=metas), time
+
+
+def row_function(g: Generator, step: PlannedStep) -> str:
+    """Generate ``row(k, st, start, end)``: the row as a dict, for queries."""
+    key, frame, _ = _row_frame(g, step)
+    name = f"row_{len(g.writer.steps)}"
+    with g.writer.step(step.id), g.writer.block(f"def {name}(k, st, start, end):"):
+        if len(key) > 1:
+            g.writer.line(f"{', '.join(key)} = k")
+        items = ", ".join(f"{column!r}: {frame.column((column,))[0]}" for column, _ in step.columns.fields)
+        g.writer.line(f"return {{{items}}}")
+    return name

@@ -1,0 +1,255 @@
+"""Aggregates in tumbling and hopping windows: a write-back cache per window over the store.
+
+A state is in one of three dicts of its window. ``hot``: changed since the last cut or early
+emission; generated code updates it in place. ``dirty``: changed since the last cut, but emitted
+early. ``cold``: as in the store. ``complete`` windows have nothing in the store that is not in
+memory, so a key that is not here is new, and no read is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+
+from headrace.operators.agent import OperatorSpec
+from headrace.operators.logic import NEVER_MS, Emit
+from headrace.operators.view import State, StateView, instant, read_instant
+from headrace.state.keys import prefix_end
+from headrace.state.protocol import Batch
+from headrace.time.instants import MAX_TIME_MS, START_OF_TIME_MS
+from headrace.topology.windows import Hopping
+
+Keyed = dict[Any, State]
+
+
+class WindowState:
+    """The states of one window."""
+
+    __slots__ = ("_owner", "cold", "complete", "dirty", "hot", "pending", "start")
+
+    def __init__(self, owner: WindowedLogic, start: int, *, complete: bool) -> None:
+        """Begin with nothing in memory."""
+        self._owner = owner
+        self.start = start
+        self.complete = complete
+        self.hot: Keyed = {}
+        self.dirty: Keyed = {}
+        self.cold: Keyed = {}
+        self.pending: dict[int, set[Any]] = {}
+
+    def miss(self, key: Any) -> State:
+        """Make the state of a key hot: from memory, from the store, or empty."""
+        state = self.dirty.pop(key, None)
+        if state is None:
+            state = self.cold.pop(key, None)
+        if state is None and not self.complete:
+            state = self._owner.load(self.start, key)
+        if state is None:
+            state = self._owner.init()
+        self.hot[key] = state
+        return state
+
+    def size(self) -> int:
+        """Return the number of states in memory."""
+        return len(self.hot) + len(self.dirty) + len(self.cold)
+
+    def settle(self) -> None:
+        """Note that everything is in the store now."""
+        self.cold.update(self.dirty)
+        self.cold.update(self.hot)
+        self.dirty.clear()
+        self.hot.clear()
+
+
+class WindowedLogic:
+    """Tumbling and hopping windows of one task."""
+
+    def __init__(
+        self, spec: OperatorSpec, window: Hopping, view: StateView, emit: Emit, opened: Callable[[], None]
+    ) -> None:
+        """Restore the open windows; ``opened`` is called when ``next_ms`` has become earlier."""
+        self._window, self._view, self._emit, self._opened = window, view, emit, opened
+        self._codec, self._keys = view.codec(), view.keys()
+        node: Any = spec.step.node
+        self._every: tuple[int, ...] = node.every_ms
+        self.init = spec.init
+        self.windows: dict[int, WindowState] = {}
+        self._closing: list[WindowState] = []
+        self._watermark = START_OF_TIME_MS
+        self._next_every = dict.fromkeys(self._every, START_OF_TIME_MS)
+        self._expired_to: int | None = None
+        self.next_ms = NEVER_MS
+
+    def restore(self, watermark_ms: int) -> None:
+        """Find the windows that were open at the last checkpoint."""
+        self._watermark = watermark_ms
+        closed = watermark_ms - self._window.size_ms - self._window.grace_ms
+        prefix = self._view.prefix
+        at = prefix + instant(max(closed + 1, -(1 << 62)))
+        end = prefix_end(prefix)
+        while (found := next(self._view.store.scan(at, end), None)) is not None:
+            start = read_instant(found[0], len(prefix))
+            self.windows[start] = WindowState(self, start, complete=False)
+            at = prefix + instant(start + 1)
+        self._restore_pending()
+        self._plan_next()
+
+    def open(self, start: int) -> tuple[Callable[[Any], State | None], Callable[[Any], State]]:
+        """Return how to find a state of the window that begins at ``start``: in the hot states, and else."""
+        window = self.windows.get(start)
+        if window is None:
+            window = self.windows[start] = WindowState(self, start, complete=True)
+            due = start + self._window.size_ms + self._window.grace_ms
+            if due < self.next_ms or self._every:
+                self._plan_next()
+                self._opened()
+        return window.hot.get, window.miss
+
+    def load(self, start: int, key: Any) -> State | None:
+        """Read a state from the store."""
+        found = self._view.store.get(self._view.prefix + instant(start) + self._keys.encode(key))
+        return None if found is None else self._codec.decode(found)
+
+    def advance(self, watermark_ms: int) -> None:
+        """Close windows and emit early results in the order in which they are due."""
+        length = self._window.size_ms + self._window.grace_ms
+        while self.next_ms <= watermark_ms:
+            due = self.next_ms
+            for interval in self._every:
+                if self._next_every[interval] <= due:
+                    self._emit_early(interval)
+                    self._next_every[interval] = (max(due, self._first_ms(due)) // interval + 1) * interval
+            for start in sorted(s for s in self.windows if s + length <= due):
+                self._close(self.windows.pop(start))
+            self._plan_next()
+        self._watermark = max(self._watermark, watermark_ms)
+
+    def _first_ms(self, due: int) -> int:
+        return due if due > START_OF_TIME_MS else min(self.windows, default=0)
+
+    def _plan_next(self) -> None:
+        length = self._window.size_ms + self._window.grace_ms
+        closes = min(self.windows) + length if self.windows else NEVER_MS
+        early = min(self._next_every.values()) if self._every and self.windows else NEVER_MS
+        self.next_ms = min(closes, early)
+
+    def _close(self, window: WindowState) -> None:
+        for interval in self._every:
+            self._emit_early_window(interval, window)
+        end = window.start + self._window.size_ms
+        self._emit("close", self._all(window), window.start, end, self._watermark - self._window.grace_ms)
+        self._closing.append(window)
+
+    def _all(self, window: WindowState) -> Iterator[tuple[Any, State]]:
+        """Yield all states of a window: those in memory, then those only in the store."""
+        for states in (window.hot, window.dirty, window.cold):
+            yield from states.items()
+        if window.complete:
+            return
+        prefix = self._view.prefix + instant(window.start)
+        for raw, data in self._view.scan(prefix):
+            key = self._keys.decode(raw[len(prefix) :])
+            if key not in window.hot and key not in window.dirty and key not in window.cold:
+                yield key, self._codec.decode(data)
+
+    def _emit_early(self, interval: int) -> None:
+        for start in sorted(self.windows):
+            self._emit_early_window(interval, self.windows[start])
+
+    def _emit_early_window(self, interval: int, window: WindowState) -> None:
+        changed = window.pending.pop(interval, set()) | window.hot.keys()
+        if not changed:
+            return
+        rows = [(key, self._peek(window, key)) for key in sorted(changed, key=self._keys.encode)]
+        end = window.start + self._window.size_ms
+        self._emit(f"every:{interval}", rows, window.start, end, self._watermark - self._window.grace_ms)
+        for other in self._every:
+            if other != interval:
+                window.pending.setdefault(other, set()).update(window.hot)
+        window.dirty.update(window.hot)
+        window.hot.clear()
+
+    def _peek(self, window: WindowState, key: Any) -> State:
+        for states in (window.hot, window.dirty, window.cold):
+            if key in states:
+                return states[key]
+        return self.load(window.start, key) or self.init()
+
+    def cut(self, batch: Batch) -> None:
+        """Emit one change per changed key, write them all, remove windows past their retention."""
+        live = [self.windows[start] for start in sorted(self.windows)]
+        for window in (*self._closing, *live):
+            end, wm = window.start + self._window.size_ms, self._watermark - self._window.grace_ms
+            changed = {**window.dirty, **window.hot}
+            self._emit("update", changed.items(), window.start, end, wm)
+            prefix = self._view.prefix + instant(window.start)
+            put, name, encode = batch.puts.append, self._view.name, self._keys.encode
+            pack = self._codec.encode
+            for key, state in changed.items():
+                put((name, prefix + encode(key), pack(state)))
+            for interval in self._every:
+                window.pending.setdefault(interval, set()).update(window.hot)
+            window.settle()
+        self._closing.clear()
+        self._write_pending(batch)
+        self._expire(batch)
+
+    def _expire(self, batch: Batch) -> None:
+        """Remove the windows whose retention is over, as one range."""
+        kept = self._window.size_ms + self._window.grace_ms + self._window.retention_ms
+        before = self._watermark - kept
+        # the end of a bounded input is no point in time: what it closed stays readable
+        bounded = before > START_OF_TIME_MS and self._watermark <= MAX_TIME_MS
+        if not bounded or (self._expired_to is not None and before <= self._expired_to):
+            return
+        prefix = self._view.prefix
+        batch.delete_range(self._view.name, prefix, prefix + instant(before))
+        self._expired_to = before + self._window.advance_ms
+
+    def _write_pending(self, batch: Batch) -> None:
+        """Keep which rows the next early emission owes: it must not depend on when a checkpoint was."""
+        if not self._every:
+            return
+        owed = [
+            (start, interval, [self._keys.encode(key) for key in keys])
+            for start, window in self.windows.items()
+            for interval, keys in window.pending.items()
+        ]
+        batch.put(
+            f"{self._view.name}.pending",
+            self._view.prefix,
+            msgspec.msgpack.encode((list(self._next_every.items()), owed)),
+        )
+
+    def _restore_pending(self) -> None:
+        if not self._every:
+            return
+        data = self._view.beside("pending").get(self._view.prefix)
+        if data is None:
+            return
+        due, owed = msgspec.msgpack.decode(data)
+        self._next_every.update({interval: at for interval, at in due if interval in self._next_every})
+        for start, interval, keys in owed:
+            if start in self.windows:
+                self.windows[start].pending[interval] = {self._keys.decode(key) for key in keys}
+
+    def size(self) -> int:
+        """Return the number of states in memory."""
+        return sum(window.size() for window in self.windows.values())
+
+    def evict(self, keep: int) -> None:
+        """Forget clean states, oldest window first."""
+        surplus = self.size() - keep
+        for start in sorted(self.windows):
+            window = self.windows[start]
+            while surplus > 0 and window.cold:
+                window.complete = False
+                drop = min(surplus, len(window.cold))
+                if drop == len(window.cold):
+                    window.cold.clear()
+                else:
+                    for key in [key for key, _ in zip(window.cold, range(drop), strict=False)]:
+                        del window.cold[key]
+                surplus -= drop

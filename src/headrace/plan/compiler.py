@@ -1,0 +1,103 @@
+"""From a declared topology to a plan: resolve, check, cut into agents."""
+
+from __future__ import annotations
+
+import hashlib
+
+from headrace.errors import TopologyError
+from headrace.event.dtypes import DType, struct
+from headrace.plan.describe import step_lines
+from headrace.plan.model import Agent, Plan, PlannedStep
+from headrace.plan.projection import required_columns
+from headrace.plan.schemas import Resolution, resolve
+from headrace.topology.expr import Column
+from headrace.topology.nodes import Aggregate, GroupBy, Handle, Node, Port, Sink, Source, Table, inputs
+from headrace.topology.topology import Topology
+
+
+def compile_plan(topology: Topology) -> Plan:
+    """Compile a topology.
+
+    Raises:
+        TopologyError: something in it is wrong; the error lists every fault.
+
+    >>> from pydantic import BaseModel
+    >>> from headrace import Topology, col
+    >>> class Order(BaseModel):
+    ...     amount: float
+    >>> topology = Topology("shop")
+    >>> topology.source("orders", topic="orders", schema=Order).filter("big", col.amont > 100).sink("out", topic="big")
+    >>> compile_plan(topology)
+    Traceback (most recent call last):
+        ...
+    headrace.errors.TopologyError: ...
+    """
+    nodes = topology.nodes
+    known = resolve(nodes)
+    _check_whole(topology, known)
+    if known.faults:
+        raise TopologyError(topology.name, tuple(known.faults))
+    exchanges = {n.id for n in nodes if isinstance(n, GroupBy) and _moves(n, known)}
+    agent_of = _assign_agents(nodes, exchanges)
+    steps = tuple(_plan_step(n, known, agent_of[n.id], exchange=n.id in exchanges) for n in nodes)
+    agents = _agents(nodes, agent_of, exchanges)
+    text = "\n".join(line for step in steps for line in step_lines(step))
+    fingerprint = hashlib.sha256(f"{topology.name}\n{text}".encode()).hexdigest()[:16]
+    return Plan(topology.name, steps, agents, required_columns(nodes, known.columns), fingerprint)
+
+
+def _check_whole(topology: Topology, known: Resolution) -> None:
+    if not topology.nodes:
+        known.fault(topology.name, "steps", "at least one source", "none", "Declare a source.")
+    read = {port.step for node in topology.nodes for port in inputs(node)}
+    for node in topology.nodes:
+        if node.id not in read and not isinstance(node, Sink | Handle | Table | Aggregate):
+            remedy = "End the stream in a sink, a table, an aggregate or a handler, or remove the step."
+            known.fault(node.id, "output", "a step that reads it", "none", remedy)
+
+
+def _moves(node: GroupBy, known: Resolution) -> bool:
+    """Tell whether records must move: they are not partitioned by just these columns already."""
+    keyed = known.keyed[node.input]
+    wanted = [expr.path if isinstance(expr, Column) else None for _, expr in node.keys]
+    return keyed is None or None in wanted or [c.path if c else None for c in keyed] != wanted
+
+
+def _assign_agents(nodes: tuple[Node, ...], exchanges: set[str]) -> dict[str, str]:
+    """Join steps that are connected without an exchange; name each group after its first head."""
+    group: dict[str, str] = {}
+
+    def join(a: str, b: str) -> None:
+        old, new = group[b], group[a]
+        group.update({step: new for step, name in group.items() if name == old})
+
+    for node in nodes:
+        ports = inputs(node)
+        moved = [p for p in ports if p.step in exchanges]
+        group[node.id] = f"{moved[0].step}>" if moved else (group[ports[0].step] if ports else node.id)
+        for port in ports:
+            if port.step not in exchanges:
+                join(node.id, port.step)
+    return {step: name.replace(">", ".in") for step, name in group.items()}
+
+
+def _agents(nodes: tuple[Node, ...], agent_of: dict[str, str], exchanges: set[str]) -> tuple[Agent, ...]:
+    steps: dict[str, list[str]] = {}
+    heads: dict[str, list[str]] = {}
+    for node in nodes:
+        agent = agent_of[node.id]
+        steps.setdefault(agent, []).append(node.id)
+        entries = heads.setdefault(agent, [])
+        if isinstance(node, Source):
+            entries.append(node.id)
+        entries.extend(p.step for p in inputs(node) if p.step in exchanges and p.step not in entries)
+    return tuple(Agent(name, tuple(heads[name]), tuple(ids)) for name, ids in steps.items())
+
+
+def _plan_step(node: Node, known: Resolution, agent: str, *, exchange: bool) -> PlannedStep:
+    ports = inputs(node)
+    read = known.columns[ports[0]] if ports else struct()
+    port = next((p for p in (Port(node.id), Port(node.id, "update")) if p in known.columns), None)
+    columns: DType = known.columns[port] if port else read
+    key = known.keys[port] if port else known.keys[ports[0]]
+    return PlannedStep(node, agent, columns, read, key, exchange)

@@ -1,0 +1,148 @@
+"""A plan as text, JSON and Mermaid: stable, comparable, made for golden files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import assert_never
+
+from headrace.plan.model import Plan, PlannedStep, is_stateful
+from headrace.topology.nodes import (
+    Aggregate,
+    Explode,
+    Filter,
+    GroupBy,
+    Handle,
+    Merge,
+    Node,
+    Port,
+    Select,
+    Sink,
+    Source,
+    Table,
+    inputs,
+)
+from headrace.topology.windows import Hopping, Session, Window
+
+Json = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a plan does. Compares by value; ``str()`` is the text form."""
+
+    text: str
+    json: tuple[tuple[str, object], ...]
+    mermaid: str
+
+    def __str__(self) -> str:
+        """Return the text form."""
+        return self.text
+
+    def to_json(self) -> Json:
+        """Return the form that :func:`headrace.plan.diff` reads."""
+        return dict(self.json)
+
+    def to_mermaid(self) -> str:
+        """Return a Mermaid flowchart."""
+        return self.mermaid
+
+
+def describe(plan: Plan) -> Description:
+    """Describe a plan."""
+    lines = [f"topology {plan.name}"]
+    for agent in plan.agents:
+        lines.append(f"  agent {agent.id}")
+        for step_id in agent.steps:
+            lines.extend(f"    {line}" for line in step_lines(plan.step(step_id)))
+    return Description("\n".join(lines), tuple(_json(plan).items()), _mermaid(plan))
+
+
+def step_lines(step: PlannedStep) -> list[str]:
+    """Return a step in one line, and its columns in a second."""
+    reads = ", ".join(map(_port, inputs(step.node)))
+    head = f"{type(step.node).__name__.lower()} {step.id}" + (f" <- {reads}" if reads else "")
+    return [f"{head}: {details(step.node)}" + (" [repartition]" if step.exchange else ""), f"  {step.columns}"]
+
+
+def details(node: Node) -> str:
+    """Return the parameters of a node as text."""
+    match node:
+        case Source():
+            extra = f", key {node.key}" if node.key is not None else ""
+            extra += f", time {node.time}" if node.time is not None else ""
+            model = f"{node.schema.__module__}.{node.schema.__qualname__}"
+            full = ", full validation" if node.full_validation else ""
+            times = f"out of order {node.out_of_orderness_ms} ms, idle {node.idle_timeout_ms} ms"
+            return f"topic {node.topic} of {model}{extra}, {times}, on error {node.on_error.value}{full}"
+        case Filter():
+            return str(node.condition)
+        case Select():
+            return ", ".join(f"{name} = {expr}" for name, expr in node.columns)
+        case Explode():
+            return f"{node.name} of {node.items}"
+        case Merge():
+            return "union"
+        case GroupBy():
+            return ", ".join(f"{name} = {expr}" for name, expr in node.keys)
+        case Table():
+            return "latest" + (f", delete if {node.delete}" if node.delete is not None else "")
+        case Aggregate():
+            return f"{_window(node.window)}: " + ", ".join(f"{name} = {spec}" for name, spec in node.aggregates)
+        case Sink():
+            return f"topic {node.topic}" + (f", key {node.key}" if node.key is not None else "")
+        case Handle():
+            name = f"{node.function.__module__}.{node.function.__qualname__}"
+            return f"{name}, {node.attempts} attempts, timeout {node.timeout_ms} ms"
+        case _:
+            assert_never(node)
+
+
+def _window(window: Window | None) -> str:
+    match window:
+        case None:
+            return "all time"
+        case Hopping(size, advance, grace):
+            form = f"tumbling {size} ms" if size == advance else f"hopping {size} ms every {advance} ms"
+            return f"{form}, grace {grace} ms"
+        case Session(gap, grace):
+            return f"session gap {gap} ms, grace {grace} ms"
+        case _:
+            assert_never(window)
+
+
+def _port(port: Port) -> str:
+    return port.step if port.name == "out" else f"{port.step}.{port.name}"
+
+
+def _json(plan: Plan) -> Json:
+    steps = [
+        {
+            "id": step.id,
+            "kind": type(step.node).__name__.lower(),
+            "agent": step.agent,
+            "inputs": [_port(p) for p in inputs(step.node)],
+            "details": details(step.node),
+            "columns": {name: str(dtype) for name, dtype in step.columns.fields},
+            "key": [name for name, _ in step.key],
+            "repartition": step.exchange,
+            "stateful": is_stateful(step),
+        }
+        for step in plan.steps
+    ]
+    return {"format": 1, "topology": plan.name, "fingerprint": plan.fingerprint, "steps": steps}
+
+
+def _mermaid(plan: Plan) -> str:
+    lines = ["flowchart LR"]
+    number = {step.id: f"s{place}" for place, step in enumerate(plan.steps)}
+    for place, agent in enumerate(plan.agents):
+        lines.append(f'  subgraph a{place}["{agent.id}"]')
+        for step_id in agent.steps:
+            shape = ("[(", ")]") if is_stateful(plan.step(step_id)) else ("[", "]")
+            lines.append(f'    {number[step_id]}{shape[0]}"{step_id}"{shape[1]}')
+        lines.append("  end")
+    for step in plan.steps:
+        for port in inputs(step.node):
+            label = "" if port.name == "out" else f"|{port.name}|"
+            lines.append(f"  {number[port.step]} -->{label} {number[step.id]}")
+    return "\n".join(lines)

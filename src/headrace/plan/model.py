@@ -1,0 +1,127 @@
+"""The physical plan: what runs where. Immutable values, made by :func:`compile_plan`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from headrace.event.dtypes import DType
+from headrace.plan.projection import Path
+from headrace.topology.nodes import Aggregate, GroupBy, Node, Port, Sink, Source, Table, inputs
+from headrace.topology.windows import Session
+
+KeyColumns = tuple[tuple[str, DType], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedStep:
+    """A step with its types resolved.
+
+    ``columns`` are the columns of its output (for a table or an aggregate: of its rows);
+    ``input`` those of what it reads; ``key`` the columns that key its output.
+    ``exchange``: a group_by behind which records move to the task that owns the key.
+    """
+
+    node: Node
+    agent: str
+    columns: DType
+    input: DType
+    key: KeyColumns
+    exchange: bool = False
+
+    @property
+    def id(self) -> str:
+        """The step's id."""
+        return self.node.id
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """A maximal part of a plan that runs without a repartition.
+
+    ``heads`` are the steps through which records enter: sources, or group_by steps of
+    upstream agents. ``steps`` are in topological order.
+    """
+
+    id: str
+    heads: tuple[str, ...]
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """A topic that the plan reads, and through which step."""
+
+    id: str
+    topic: str
+    node: Source
+
+
+@dataclass(frozen=True, slots=True)
+class TableSpec:
+    """A table that can be queried: its key columns and its row type."""
+
+    name: str
+    key: KeyColumns
+    windowed: bool
+    session: bool
+    row: DType
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A compiled topology."""
+
+    name: str
+    steps: tuple[PlannedStep, ...]
+    agents: tuple[Agent, ...]
+    required: Mapping[Port, frozenset[Path]]
+    fingerprint: str
+
+    def step(self, step_id: str) -> PlannedStep:
+        """Return a step by its id."""
+        return next(step for step in self.steps if step.id == step_id)
+
+    def consumers(self, port: Port) -> tuple[PlannedStep, ...]:
+        """Return the steps that read a port, in order of declaration."""
+        return tuple(step for step in self.steps if port in inputs(step.node))
+
+    @property
+    def sources(self) -> tuple[SourceSpec, ...]:
+        """The sources, in order of declaration."""
+        return tuple(SourceSpec(s.id, s.node.topic, s.node) for s in self.steps if isinstance(s.node, Source))
+
+    @property
+    def sink_topics(self) -> tuple[str, ...]:
+        """The topics with fixed names that the plan writes, sorted."""
+        topics = {s.node.topic for s in self.steps if isinstance(s.node, Sink)}
+        return tuple(sorted(t for t in topics if isinstance(t, str)))
+
+    @property
+    def dead_letter_topic(self) -> str:
+        """The topic that takes the plan's dead letters."""
+        return f"{self.name}.dead-letters"
+
+    @property
+    def tables(self) -> tuple[TableSpec, ...]:
+        """The tables, in order of declaration."""
+        return tuple(_table(s) for s in self.steps if isinstance(s.node, Aggregate | Table))
+
+
+def _table(step: PlannedStep) -> TableSpec:
+    window = step.node.window if isinstance(step.node, Aggregate) else None
+    return TableSpec(step.id, step.key, window is not None, isinstance(window, Session), step.columns)
+
+
+def is_stateful(step: PlannedStep) -> bool:
+    """Tell whether a step keeps a store."""
+    return isinstance(step.node, Aggregate | Table)
+
+
+def grouping(plan: Plan, step: PlannedStep) -> GroupBy:
+    """Return the group_by in front of a keyed step."""
+    node = plan.step(inputs(step.node)[0].step).node
+    if not isinstance(node, GroupBy):
+        msg = f"{step.id}: not behind a group_by"
+        raise TypeError(msg)
+    return node

@@ -1,0 +1,101 @@
+"""Tables by name and rows by page: the same for the HTTP server and for a data directory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+from typing import Any, Protocol
+
+from headrace.errors import ConfigError
+from headrace.plan import TableSpec
+from headrace.query.keys import Key, parse_key
+
+Row = dict[str, Any]
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 10_000
+
+
+class Reader(Protocol):
+    """The committed rows of one table. Thread-safe."""
+
+    def get(self, key: Any, window_start: datetime | None = None) -> list[Row]:
+        """Return the rows of a key, of all its windows or of the one that starts then.
+
+        ``key`` is the value of the key column, or a tuple if there are several.
+        """
+
+    def scan(self, prefix: Key | None = None) -> Iterator[Row]:
+        """Yield the rows whose key begins with the prefix, in the order of the store."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of a topology, ready to be read."""
+
+    topology: str
+    spec: TableSpec
+    reader: Reader
+
+    def describe(self) -> Row:
+        """Return what there is to know before a query."""
+        return {
+            "table": self.spec.name,
+            "topology": self.topology,
+            "key": [name for name, _ in self.spec.key],
+            "windowed": self.spec.windowed,
+            "columns": {name: str(dtype) for name, dtype in self.spec.row.fields},
+        }
+
+    def rows(self, key: str, window_start: datetime | None = None) -> list[Row]:
+        """Return the rows of a key given as text; of a prefix where it has fewer values than columns.
+
+        Raises:
+            ConfigError: the text is no key of this table, or the table has no windows.
+        """
+        if window_start is not None and not self.spec.windowed:
+            msg = f"table {self.spec.name!r} has no windows; leave the window out"
+            raise ConfigError(msg)
+        values = parse_key(key, self.spec.key)
+        if len(values) == len(self.spec.key):
+            return self.reader.get(values if len(values) > 1 else values[0], window_start)
+        found = self.reader.scan(values)
+        return [row for row in found if window_start is None or row["window_start"] == window_start]
+
+    def page(self, limit: int, cursor: int = 0) -> tuple[list[Row], int | None]:
+        """Return up to ``limit`` rows, and the cursor of the next page if there may be one."""
+        rows = list(islice(self.reader.scan(), cursor, cursor + limit + 1))
+        return rows[:limit], (cursor + limit if len(rows) > limit else None)
+
+
+class Tables:
+    """The tables of a worker, by name."""
+
+    def __init__(self, tables: Iterable[Table]) -> None:
+        """Keep the tables in their order."""
+        self._tables = tuple(tables)
+
+    def __iter__(self) -> Iterator[Table]:
+        """Yield the tables."""
+        return iter(self._tables)
+
+    def find(self, name: str) -> Table | None:
+        """Return the table; ``topology.table`` where two topologies have one of that name.
+
+        Raises:
+            ConfigError: several topologies have a table of that name.
+        """
+        qualified = [table for table in self._tables if f"{table.topology}.{table.spec.name}" == name]
+        found = qualified or [table for table in self._tables if table.spec.name == name]
+        if len(found) > 1:
+            names = ", ".join(f"{table.topology}.{name}" for table in found)
+            msg = f"several topologies have a table {name!r}: ask for one of {names}"
+            raise ConfigError(msg)
+        return found[0] if found else None
+
+    def unknown(self, name: str) -> str:
+        """Return the message for a table that is not there."""
+        known = ", ".join(table.spec.name for table in self._tables) or "none"
+        return f"no table {name!r}; there are: {known}"

@@ -1,0 +1,43 @@
+"""Async side effects: each record is handed to the user's function, with retry, before the checkpoint."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+from tenacity import AsyncRetrying, stop_after_attempt, wait_exponential_jitter
+
+from headrace.topology.nodes import Handle
+
+Row = dict[str, Any]
+
+
+def run_handler(node: Handle, rows: Sequence[Row]) -> list[tuple[Row, Exception]]:
+    """Call the function for every row, some at a time; return the rows that failed for good."""
+    return asyncio.run(_run(node, rows))
+
+
+async def _run(node: Handle, rows: Sequence[Row]) -> list[tuple[Row, Exception]]:
+    gate = asyncio.Semaphore(node.concurrency)
+
+    async def call(row: Row) -> tuple[Row, Exception] | None:
+        async with gate:
+            try:
+                async for attempt in _attempts(node):
+                    with attempt:
+                        await asyncio.wait_for(node.function(row), node.timeout_ms / 1000)
+            except Exception as error:
+                return row, error
+        return None
+
+    done = await asyncio.gather(*(call(row) for row in rows))
+    return [failure for failure in done if failure is not None]
+
+
+def _attempts(node: Handle) -> AsyncRetrying:
+    return AsyncRetrying(
+        stop=stop_after_attempt(node.attempts),
+        wait=wait_exponential_jitter(initial=node.backoff_ms / 1000, max=30),
+        reraise=True,
+    )

@@ -1,0 +1,145 @@
+"""Files and the terminal as outputs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from headrace.errors import ConfigError, StateError
+from headrace.runtime.outputs.rendering import render
+from headrace.runtime.records import Records
+from headrace.state.protocol import Backend, Batch
+
+STORE = "files"
+"""The store with the committed length of each output file, by path."""
+
+
+class FileOutput:
+    """Append NDJSON to a file, exactly once.
+
+    The checkpoint records how long the file is; what stands behind that after a crash is cut
+    off at the next start. Who reads the file while the worker runs may see a tail that a crash
+    would take back. A file that was taken away is begun anew.
+    """
+
+    def __init__(self, path: Path, backend: Backend, *, fsync: bool = True) -> None:
+        """Open ``path`` at the length of the last checkpoint.
+
+        Raises:
+            ConfigError: the file holds what this data directory did not write, or lost some of it.
+            StateError: it cannot be written.
+        """
+        self._path = path.absolute()
+        self._key = str(self._path).encode()
+        self._fsync = fsync
+        recorded = backend.store(STORE).get(self._key)
+        self._committed = self._length = self._begin(None if recorded is None else int(recorded))
+        if recorded is None or int(recorded) != self._committed:
+            # Recorded before the first byte is written, so that the file is known as ours from then on.
+            batch = Batch()
+            batch.put(STORE, self._key, str(self._committed).encode())
+            backend.write(batch)
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o644)
+            if os.fstat(self._file).st_size > self._committed:
+                os.ftruncate(self._file, self._committed)
+        except OSError as error:
+            raise _unwritable(self._path, error) from error
+
+    def _begin(self, recorded: int | None) -> int:
+        """Return the length to go on from."""
+        size = self._path.stat().st_size if self._path.exists() else None
+        if recorded is None:
+            if size:
+                msg = (
+                    f"output file {self._path} holds {size} bytes that this data directory did not write. "
+                    "Move it away, or choose another file: nothing of it is overwritten."
+                )
+                raise ConfigError(msg)
+            return 0
+        if size is None:
+            return 0
+        if size < recorded:
+            msg = (
+                f"output file {self._path} has {size} bytes, and {recorded} were written to it: it was changed. "
+                "Move it away (a new one is begun), or put it back."
+            )
+            raise ConfigError(msg)
+        return recorded
+
+    def stage(self, batch: Batch, records: Records) -> None:
+        """Write the records behind the committed part and record the new length in ``batch``."""
+        data = memoryview(render(records))
+        try:
+            written = 0
+            while written < len(data):
+                written += os.pwrite(self._file, data[written:], self._length + written)
+            if self._fsync:
+                os.fdatasync(self._file)
+        except OSError as error:
+            raise _unwritable(self._path, error) from error
+        self._length += len(data)
+        batch.put(STORE, self._key, str(self._length).encode())
+
+    def committed(self) -> None:
+        """Take note of the new length."""
+        self._committed = self._length
+
+    def abort(self) -> None:
+        """Cut off what was staged: the checkpoint was not written."""
+        self._length = self._committed
+        os.ftruncate(self._file, self._committed)
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._file)
+
+
+class StreamOutput:
+    """Write NDJSON to standard output after each checkpoint.
+
+    At least once is not promised here: a crash between the checkpoint and the write loses
+    lines, and never doubles one. Who needs every record writes to a file or a topic.
+    """
+
+    def __init__(self, stream: BinaryIO | None = None, *, on_closed: Callable[[], None] = lambda: None) -> None:
+        """Write to ``stream``; ``on_closed`` is called once if its reader has gone."""
+        self._stream = sys.stdout.buffer if stream is None else stream
+        self._on_closed = on_closed
+        self._staged: list[bytes] = []
+        self._gone = False
+
+    def stage(self, batch: Batch, records: Records) -> None:
+        """Keep the records for after the checkpoint."""
+        self._staged.append(render(records))
+
+    def committed(self) -> None:
+        """Write what was kept."""
+        data = b"".join(self._staged)
+        self._staged.clear()
+        if not data or self._gone:
+            return
+        try:
+            self._stream.write(data)
+            self._stream.flush()
+        except BrokenPipeError:
+            self._gone = True
+            self._on_closed()
+
+    def abort(self) -> None:
+        """Forget what was kept."""
+        self._staged.clear()
+
+    def close(self) -> None:
+        """Do nothing: the stream is the process's."""
+
+
+def _unwritable(path: Path, error: OSError) -> StateError:
+    return StateError(
+        f"output file {path} cannot be written: {error.strerror or error}. "
+        "Free space or change its rights, then start again: nothing is lost, and nothing is written twice."
+    )

@@ -1,0 +1,218 @@
+"""A task: one agent on one partition. What generated code is bound to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from headrace.errors import DataError, HeadraceError
+from headrace.operators.agent import AgentCode, ExchangeSpec, SinkSpec
+from headrace.operators.build import AnyLogic, build_logic, state_view
+from headrace.operators.leaves import key_bytes
+from headrace.operators.logic import NEVER_MS, Emit
+from headrace.runtime.partitioning import partition_for
+from headrace.runtime.records import Records
+from headrace.state.protocol import Backend, Batch
+from headrace.time.instants import START_OF_TIME_MS
+from headrace.time.watermark import Channel, Watermarks
+from headrace.topology.nodes import OnError
+
+_MEMO_LIMIT = 200_000  # keys whose partition is remembered: about 20 MB
+_encode = msgspec.json.Encoder(decimal_format="string").encode
+
+
+@dataclass(slots=True)
+class SinkBuffer:
+    """What one sink has written since the last cut, column-wise."""
+
+    spec: SinkSpec
+    values: list[bytes] = field(default_factory=list)
+    times: list[int] = field(default_factory=list)
+    keys: list[bytes | None] = field(default_factory=list)
+    topics: list[str] = field(default_factory=list)
+
+    def clear(self) -> None:
+        """Begin anew, in new lists: the old ones belong to the checkpoint."""
+        self.values, self.times, self.keys, self.topics = [], [], [], []
+
+
+class ExchangeBuffer:
+    """Rows on their way to the tasks behind a group_by, per partition."""
+
+    __slots__ = ("_partitions", "appends", "places", "rows", "spec")
+
+    def __init__(self, spec: ExchangeSpec, partitions: int) -> None:
+        """Begin empty."""
+        self.spec = spec
+        self._partitions = partitions
+        self.places: dict[Any, int] = {}
+        self.rows: list[list[tuple[Any, ...]]] = []
+        self.appends: list[Callable[[tuple[Any, ...]], None]] = []
+        self.take()
+
+    def find(self, key: Any) -> int:
+        """Return the partition of a key, and remember it."""
+        if len(self.places) >= _MEMO_LIMIT:
+            self.places.clear()
+        place = partition_for(key_bytes(key) or b"", self._partitions) if self._partitions > 1 else 0
+        self.places[key] = place
+        return place
+
+    def take(self) -> list[list[tuple[Any, ...]]]:
+        """Return the rows and begin anew."""
+        taken = self.rows
+        self.rows = [[] for _ in range(self._partitions)]
+        self.appends = [rows.append for rows in self.rows]
+        return taken
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A record that could not be processed, with the reason. ``value`` and ``key`` are the original bytes."""
+
+    step: str
+    topic: str
+    partition: int
+    offset: int
+    error: str
+    message: str
+    time_ms: int
+    key: bytes | None
+    value: bytes
+
+
+@dataclass(slots=True)
+class Counters:
+    """What a task has counted since it was opened."""
+
+    late: dict[str, int] = field(default_factory=dict)
+    dead_letters: int = 0
+    skipped: int = 0
+
+
+class Task:
+    """One agent on one partition: its logic, its buffers, its channels."""
+
+    def __init__(self, topology: str, code: AgentCode, partition: int, partitions: int, backend: Backend) -> None:
+        """Bind the generated code to fresh buffers and to the state in the backend."""
+        self.code, self.partition = code, partition
+        self.watermarks = Watermarks([])
+        self.watermark_ms = START_OF_TIME_MS
+        self.next_ms = NEVER_MS
+        self.now_ms = 0
+        self.sinks = [SinkBuffer(spec) for spec in code.sinks]
+        self.exchanges = [ExchangeBuffer(spec, partitions) for spec in code.exchanges]
+        self.handles: list[list[tuple[int, dict[str, Any]]]] = [[] for _ in code.handles]
+        self.dead_letters: list[DeadLetter] = []
+        self.counters = Counters()
+        self.topics: dict[str, str] = {}
+        self.operators: list[AnyLogic] = []
+        for spec in code.operators:
+            view = state_view(topology, spec, backend, partition)
+            self.operators.append(build_logic(spec, view, self._emitter(spec.step.id), self._plan_next))
+        self._delays = [spec.delay_ms for spec in code.operators]
+
+    def restore(self, watermark_ms: int) -> None:
+        """Take up the state of the last checkpoint."""
+        self.watermark_ms = watermark_ms
+        for logic, delay in zip(self.operators, self._delays, strict=True):
+            logic.restore(watermark_ms - delay if watermark_ms > START_OF_TIME_MS else watermark_ms)
+        self._plan_next()
+
+    def _emitter(self, step: str) -> Emit:
+        functions = {port: function for (owner, port), function in self.code.rows.items() if owner == step}
+
+        def emit(port: str, items: Iterable[tuple[Any, Any]], start: int, end: int, watermark_ms: int) -> None:
+            function = functions.get(port)
+            if function is not None:
+                function(self, items, start, end, watermark_ms)
+
+        return emit
+
+    def _plan_next(self) -> None:
+        pairs = zip(self.operators, self._delays, strict=True)
+        self.next_ms = min((logic.next_ms + delay for logic, delay in pairs), default=NEVER_MS)
+
+    def feed(self, channel: Channel, head: str, records: Records, now_ms: int) -> None:
+        """Process a batch of records of a source."""
+        self.now_ms = now_ms
+        self.watermarks.wake(channel, self.watermark_ms, now_ms)
+        self.code.heads[head](self, channel, records)
+        self.progress()
+
+    def receive(self, channel: Channel, head: str, rows: list[tuple[Any, ...]]) -> None:
+        """Process rows that another task sent."""
+        self.code.heads[head](self, channel, rows)
+
+    def fire(self, channel: Channel, watermark_ms: int) -> None:
+        """Note a channel's watermark in the middle of a batch; called by generated code when something may be due."""
+        channel.watermark_ms = max(channel.watermark_ms, watermark_ms)
+        self.progress()
+
+    def progress(self) -> None:
+        """Bring the task's watermark up to what its channels allow."""
+        watermark_ms = self.watermarks.minimum()
+        if watermark_ms > self.watermark_ms:
+            if watermark_ms >= self.next_ms:
+                for logic, delay in zip(self.operators, self._delays, strict=True):
+                    logic.advance(watermark_ms - delay)
+            self.watermark_ms = watermark_ms
+            self._plan_next()
+
+    def cut(self, batch: Batch) -> None:
+        """Emit changes and add all changed state to the batch."""
+        for logic, delay in zip(self.operators, self._delays, strict=True):
+            if self.watermark_ms > START_OF_TIME_MS:
+                logic.advance(self.watermark_ms - delay)
+            logic.cut(batch)
+
+    def late(self, step: str) -> None:
+        """Count a late record."""
+        self.counters.late[step] = self.counters.late.get(step, 0) + 1
+
+    def fail(self, error: Exception, channel: Channel, records: Records, index: int) -> None:
+        """Take a record out that a step failed on."""
+        key = records.keys[index] if records.keys is not None else None
+        place = (self.topics.get(channel.source, channel.name), channel.partition, channel.position + index)
+        time_ms = records.times[index] if records.times is not None else self.now_ms
+        self._fail(error, place, key, records.values[index], time_ms)
+
+    def fail_row(self, error: Exception, step: str, key: object, time_ms: int) -> None:
+        """Take a row out, on its way between stateful steps, that a step failed on."""
+        value = _encode({"step": step, "key": key, "time_ms": time_ms})
+        self._fail(error, (f"{step} (derived)", self.partition, -1), key_bytes(key), value, time_ms)
+
+    def _fail(
+        self, error: Exception, place: tuple[str, int, int], key: bytes | None, value: bytes, time_ms: int
+    ) -> None:
+        if isinstance(error, HeadraceError) and not isinstance(error, DataError):
+            raise error
+        step = self._step_of(error)
+        topic, partition, offset = place
+        message = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
+        if self.code.on_error is OnError.FAIL:
+            text = f"step {step!r}: {message} (topic {topic}, partition {partition}, offset {offset})"
+            raise DataError(text) from error
+        if self.code.on_error is OnError.SKIP:
+            self.counters.skipped += 1
+            return
+        self.counters.dead_letters += 1
+        name = type(error).__name__
+        letter = DeadLetter(step, topic, partition, offset, name, message, time_ms, key, value)
+        self.dead_letters.append(letter)
+
+    def _step_of(self, error: Exception) -> str:
+        """Return the step whose generated line raised."""
+        trace, line = error.__traceback__, 0
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == self.code.filename:
+                line = trace.tb_lineno
+            trace = trace.tb_next
+        return self.code.steps_by_line[line] or self.code.agent
+
+    def size(self) -> int:
+        """Return the number of states in memory."""
+        return sum(logic.size() for logic in self.operators)

@@ -1,0 +1,73 @@
+"""What the engine needs of a store.
+
+A backend holds named stores; one :class:`Batch` over any of them is written atomically.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+Put = tuple[str, bytes, bytes]
+Delete = tuple[str, bytes]
+Range = tuple[str, bytes, bytes]
+
+
+class Batch:
+    """Writes to several stores, in memory until :meth:`Backend.write` takes them all at once.
+
+    Ranges are deleted first, then keys, then puts are made: a key that is put survives.
+    """
+
+    __slots__ = ("deletes", "puts", "ranges")
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self.puts: list[Put] = []
+        self.deletes: list[Delete] = []
+        self.ranges: list[Range] = []
+
+    def put(self, store: str, key: bytes, value: bytes) -> None:
+        """Set ``key`` in ``store``."""
+        self.puts.append((store, key, value))
+
+    def delete(self, store: str, key: bytes) -> None:
+        """Remove ``key`` from ``store`` if it is there."""
+        self.deletes.append((store, key))
+
+    def delete_range(self, store: str, start: bytes, end: bytes) -> None:
+        """Remove every key in [start, end) from ``store``."""
+        self.ranges.append((store, start, end))
+
+
+class Store(Protocol):
+    """A sorted map of bytes to bytes: the committed state. Writes go through a batch."""
+
+    def get(self, key: bytes) -> bytes | None:
+        """Return the value, or None."""
+
+    def get_many(self, keys: Sequence[bytes]) -> list[bytes | None]:
+        """Return the values in the order of the keys."""
+
+    def scan(self, start: bytes = b"", end: bytes | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Yield (key, value) in key order over [start, end); ``end`` None: to the last key."""
+
+
+class Backend(Protocol):
+    """A set of named stores with atomic writes across them."""
+
+    def store(self, name: str) -> Store:
+        """Return the store of that name; it is made if it is not there."""
+
+    def names(self) -> tuple[str, ...]:
+        """Return the names of the stores that exist, sorted."""
+
+    def write(self, batch: Batch) -> None:
+        """Write the batch: all of it or, on any failure, nothing.
+
+        Raises:
+            StateError: the disk is full, read-only or broken; nothing was written.
+        """
+
+    def close(self) -> None:
+        """Close. Afterwards no other method may be called."""

@@ -1,0 +1,16 @@
+"""Test a topology without a broker: a driver, a hand-moved clock, fault injection."""
+
+from headrace.testing.clock import ManualClock
+from headrace.testing.driver import TopologyDriver
+from headrace.testing.faults import CrashPoint, FaultyBackend, SimulatedCrash
+from headrace.testing.outputs import DeadLetter, OutputRecord
+
+__all__ = [
+    "CrashPoint",
+    "DeadLetter",
+    "FaultyBackend",
+    "ManualClock",
+    "OutputRecord",
+    "SimulatedCrash",
+    "TopologyDriver",
+]

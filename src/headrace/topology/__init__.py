@@ -1,0 +1,1 @@
+"""The language: topologies, streams, expressions, windows and aggregates. Inert and cheap to import."""

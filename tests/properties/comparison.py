@@ -1,0 +1,102 @@
+"""Run a program on the driver, with checkpoints, restarts and crashes, and beside it naively; compare."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+
+from headrace.testing import CrashPoint, TopologyDriver
+from tests.naive.interpreter import Interpreter
+from tests.properties.programs import Program, declare
+
+TOPICS = ("plain", "close", "late", "second", "every", "update")
+Action = str | CrashPoint
+
+
+class Runs:
+    """The committed results of both runs, ended: rows by topic, dead letters, the table before the end."""
+
+    def __init__(
+        self,
+        program: Program,
+        records: Sequence[bytes],
+        actions: Sequence[Action],
+        batch: int | None,
+        partitions: int = 1,
+    ) -> None:
+        topology = declare(program)
+        self.driver = TopologyDriver(topology, batch=batch, partitions=partitions)
+        self.naive = Interpreter(topology, partitions=partitions)
+        self._feed(records, actions, partitions)
+        self.table = plain_rows(self.driver.table("table"))
+        self.naive_table = plain_rows(self.naive.tables["table"].values())
+        self.driver.finish()
+        self.naive.finish()
+        self.got = {topic: plain_rows(self.driver.output(topic)) for topic in TOPICS}
+        self.expected = {topic: plain_rows(self.naive.outputs[topic]) for topic in TOPICS}
+        self.dead = Counter((letter.step, letter.value) for letter in self.driver.dead_letters())
+        self.naive_dead = Counter(self.naive.dead)
+
+    def _feed(self, records: Sequence[bytes], actions: Sequence[Action], partitions: int) -> None:
+        size = -(-len(records) // len(actions))
+        for turn, action in enumerate(actions):
+            for partition in range(partitions):
+                part = records[turn * size : (turn + 1) * size][partition::partitions]
+                if part:
+                    self.driver.pipe("in", list(part), partition=partition)
+                for value in part:
+                    self.naive.feed("in", value, self.driver.clock(), partition)
+            perform(self.driver, action)
+
+
+def perform(driver: TopologyDriver, action: Action) -> None:
+    """Do what an action says."""
+    match action:
+        case "checkpoint":
+            driver.checkpoint()
+        case "restart":
+            driver.restart()
+        case CrashPoint():
+            driver.crash(action)
+
+
+def plain_rows(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return rows as their JSON says, floats rounded to what summation order may change."""
+    return [{name: _rounded(value) for name, value in row.items()} for row in _json(list(rows))]
+
+
+def _json(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    decoded: list[dict[str, Any]] = msgspec.json.decode(msgspec.json.encode(rows))
+    return decoded
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.9g}") if isinstance(value, float) and math.isfinite(value) else value
+
+
+def as_bag(rows: Iterable[dict[str, Any]]) -> list[str]:
+    """Return rows in an order of their own."""
+    return sorted(map(_text, rows))
+
+
+def by_key(rows: Iterable[dict[str, Any]], program: Program) -> dict[str, list[str]]:
+    """Return rows per key, in order."""
+    names = {"user": ["user"], "parity": ["parity"], "both": ["user", "third"]}[program.key]
+    found: dict[str, list[str]] = {}
+    for row in rows:
+        found.setdefault(repr([row[name] for name in names]), []).append(_text(row))
+    return found
+
+
+def newest(rows: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """Return the last row per key and window."""
+    names = ("user", "parity", "third", "window_start", "window_end")
+    return {repr([row.get(name) for name in names]): _text(row) for row in rows}
+
+
+def _text(row: dict[str, Any]) -> str:
+    return msgspec.json.encode(dict(sorted(row.items()))).decode()

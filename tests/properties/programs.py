@@ -1,0 +1,204 @@
+"""Random topologies, as data that prints: hypothesis draws a program, ``declare`` makes it a topology."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import msgspec
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from headrace import Topology, agg, apply, col, hopping, session, tumbling, when
+from headrace.testing import CrashPoint
+from headrace.topology.stream import Grouped, Stream
+from tests.operators.support import START
+
+
+class Reading(BaseModel):
+    user: str | None = None
+    at: datetime
+    n: int | None = None
+    m: int
+    tags: list[int] | None = None
+
+
+def touchy(n: int | None, m: int) -> int:
+    """Fail on some records, as functions of users do."""
+    if m == 7:
+        msg = "seven"
+        raise ValueError(msg)
+    return m if n is None else n - m
+
+
+def tags_of(n: int | None) -> list[int]:
+    return [] if n is None else list(range(n % 4))
+
+
+def larger(a: int, b: int) -> int:
+    return max(a, b)
+
+
+def counted(state: int, value: int) -> int:
+    return state + value % 3
+
+
+def plus(a: int, b: int) -> int:
+    return a + b
+
+
+def negative(state: int) -> int:
+    return -state
+
+
+CONDITIONS = {
+    "m > 3": col.m > 3,
+    "n < m": col.n < col.m,
+    "user is a": col.user == "a",
+    "n null or even": col.n.is_null() | (col.n % 2 == 0),
+    "not (n > 5)": ~(col.n > 5),
+    "m in": col.m.is_in([1, 2, 3, 5, 8]),
+    "ratio": (col.m / col.n) > 1,
+    "rule": "(m >= 2 and not user == 'b') or n is null",
+}
+NUMBERS = {
+    "n+m": col.n + col.m,
+    "m*2-n": col.m * 2 - col.n.fill_null(0),
+    "m//n": col.m // col.n,
+    "case": when(col.n > 4).then(col.m).otherwise(col.n),
+    "touchy": apply(touchy, col.n, col.m, returns=int),
+}
+AGGREGATES = {
+    "count": agg.count(),
+    "count_n": agg.count(col.n),
+    "sum": agg.sum(col.n),
+    "min": agg.min(col.m),
+    "max": agg.max(col.n),
+    "mean": agg.mean(col.n),
+    "variance": agg.variance(col.n),
+    "stddev": agg.stddev(col.m),
+    "first": agg.first(col.m),
+    "last": agg.last(col.n),
+    "arg_min": agg.arg_min(col.n, col.m),
+    "arg_max": agg.arg_max(col.m, col.n),
+    "list": agg.collect_list(col.m, limit=5),
+    "set": agg.collect_set(col.n, limit=3),
+    "reduce": agg.reduce(larger, col.n, returns=int),
+    "custom": agg.custom(col.m, init=int, add=counted, merge=plus, result=negative, returns=int),
+}
+COMMUTATIVE = ("count", "count_n", "sum", "min", "max", "mean", "reduce")
+KEYS = {
+    "user": lambda s: s.group_by("by", col.user),
+    "parity": lambda s: s.group_by("by", parity=col.m % 2),
+    "both": lambda s: s.group_by("by", col.user, third=col.m % 3),
+}
+
+
+@dataclass(frozen=True)
+class Program:
+    """A stateless chain, then one keyed step with all its outputs."""
+
+    steps: tuple[tuple[str, str], ...] = ()
+    key: str = "user"
+    window: tuple[Any, ...] | None = None
+    aggregates: tuple[str, ...] = ("count",)
+    table: bool = False
+    chained: bool = False
+    out_of_orderness_s: int = 0
+
+
+def declare(program: Program) -> Topology:
+    """Make the topology of a program."""
+    topology = Topology("random")
+    lag = timedelta(seconds=program.out_of_orderness_s)
+    stream = topology.source("in", topic="in", schema=Reading, time=col.at, out_of_orderness=lag)
+    for number, (kind, what) in enumerate(program.steps):
+        stream = _step(stream, f"{kind}-{number}", kind, what)
+    stream.select("shape", col.user, col.n, col.m, col.at).sink("plain-out", topic="plain")
+    grouped = KEYS[program.key](stream)
+    if program.table:
+        latest = grouped.table("table", delete=col.m == 0)
+        latest.on_update().select("row", col.user, col.n, col.m).sink("update-out", topic="update")
+        return topology
+    _aggregate(grouped, program)
+    return topology
+
+
+def _step(stream: Stream, id: str, kind: str, what: str) -> Stream:
+    match kind:
+        case "filter":
+            return stream.filter(id, CONDITIONS[what])
+        case "map":
+            return stream.map(id, n=NUMBERS[what])
+        case "explode":
+            return stream.explode(id, col.tags, name="tag").map(f"{id}-m", m=col.tag)
+        case "flat_map":
+            exploded = stream.flat_map(id, tags_of, col.n, returns=list[int], name="tag")
+            return exploded.map(f"{id}-m", m=col.tag)
+        case _:
+            one, rest = stream.branch(id, one=CONDITIONS[what], rest=True).values()
+            return one.map(f"{id}-one", n=col.m).merge(f"{id}-merged", rest)
+
+
+def _aggregate(grouped: Grouped, program: Program) -> None:
+    window = window_of(program.window)
+    keyed = grouped if window is None else grouped.window(window)
+    table = keyed.aggregate("table", **{name: AGGREGATES[name] for name in program.aggregates})
+    table.on_update().sink("update-out", topic="update")
+    table.every("15s").sink("every-out", topic="every")
+    if window is None:
+        return
+    table.on_close().sink("close-out", topic="close")
+    table.late().select("late-shape", col.n, col.m, col.at).sink("late-out", topic="late")
+    if program.chained:
+        second = table.on_close().group_by("again", whole=col.window_end.is_not_null()).window(tumbling("1m"))
+        second.aggregate("second", rows=agg.count()).on_close().sink("second-out", topic="second")
+
+
+def window_of(drawn: tuple[Any, ...] | None) -> Any:
+    """Return the window that the drawn numbers (of seconds) describe."""
+    if drawn is None:
+        return None
+    kind, size, advance, grace = drawn
+    if kind == "session":
+        return session(timedelta(seconds=size), grace=timedelta(seconds=grace))
+    return hopping(timedelta(seconds=size), timedelta(seconds=advance), grace=timedelta(seconds=grace))
+
+
+def value_of(user: str | None, second: float, n: int | None, m: int, tags: list[int] | None) -> bytes:
+    """Return one record as JSON."""
+    at = (START + timedelta(seconds=second)).isoformat()
+    return msgspec.json.encode({"user": user, "at": at, "n": n, "m": m, "tags": tags})
+
+
+steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("filter"), st.sampled_from(sorted(CONDITIONS))),
+        st.tuples(st.just("map"), st.sampled_from(sorted(NUMBERS))),
+        st.tuples(st.just("branch"), st.sampled_from(sorted(CONDITIONS))),
+        st.tuples(st.sampled_from(["explode", "flat_map"]), st.just("")),
+    ),
+    max_size=4,
+).map(tuple)
+graces = st.sampled_from([0, 3, 20])
+tumblings = st.tuples(st.just("tumbling"), st.sampled_from([10, 30]), st.none(), graces).map(
+    lambda w: (w[0], w[1], w[1], w[3])
+)
+hoppings = st.tuples(st.just("hopping"), st.sampled_from([10, 25, 30]), st.sampled_from([3, 10]), graces)
+sessions = st.tuples(st.just("session"), st.sampled_from([2, 5, 12]), st.none(), graces)
+aggregates = st.lists(st.sampled_from(sorted(AGGREGATES)), min_size=1, max_size=5, unique=True).map(tuple)
+lags = st.sampled_from([0, 4, 30])
+keys = st.sampled_from(sorted(KEYS))
+values = st.builds(
+    value_of,
+    st.sampled_from(["a", "b", "c", "a", "b", None]),
+    st.integers(0, 240).map(lambda half_seconds: half_seconds / 2),
+    st.none() | st.integers(-3, 9),
+    st.integers(0, 9),
+    st.none() | st.lists(st.integers(0, 9), max_size=3),
+)
+broken = st.sampled_from([b"", b"{", b'{"user": "a"}', b'{"user": 1, "at": "2024-01-01T00:00:00Z", "m": 1}', b"\xff"])
+records = st.lists(st.one_of(values, values, values, values, values, broken), min_size=1, max_size=40)
+actions = st.lists(st.sampled_from(["none", "none", "checkpoint", "restart", *CrashPoint]), min_size=1, max_size=8)
+batches = st.sampled_from([1, 2, 5, None])

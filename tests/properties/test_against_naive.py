@@ -1,0 +1,117 @@
+"""Every operator, in random topologies, against the naive interpreter: under random batches, restarts, crashes."""
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.properties.comparison import Runs, as_bag, by_key, newest
+from tests.properties.programs import (
+    COMMUTATIVE,
+    Program,
+    actions,
+    aggregates,
+    batches,
+    hoppings,
+    keys,
+    lags,
+    records,
+    sessions,
+    steps,
+    tumblings,
+)
+
+fast = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def check_all(program: Program, runs: Runs) -> None:
+    assert runs.dead == runs.naive_dead
+    assert runs.got["plain"] == runs.expected["plain"]
+    assert by_key(runs.got["close"], program) == by_key(runs.expected["close"], program)
+    assert as_bag(runs.got["late"]) == as_bag(runs.expected["late"])
+    assert as_bag(runs.table) == as_bag(runs.naive_table)
+
+
+def check_updates(runs: Runs) -> None:
+    """Every update is a state that the row was in; the last one is the last."""
+    assert set(as_bag(runs.got["update"])) <= set(as_bag(runs.expected["update"]))
+    assert newest(runs.got["update"]) == newest(runs.expected["update"])
+
+
+@fast
+@given(st.builds(Program, steps=steps, out_of_orderness_s=lags), records, actions, batches)
+def test_stateless_steps(program, records, actions, batch) -> None:
+    runs = Runs(program, records, actions, batch)
+    check_all(program, runs)
+
+
+@fast
+@given(st.builds(Program, key=keys, aggregates=aggregates), records, actions, batches)
+def test_aggregates_of_all_time(program, records, actions, batch) -> None:
+    runs = Runs(program, records, actions, batch)
+    check_all(program, runs)
+    check_updates(runs)
+    assert by_key(runs.got["every"], program) == by_key(runs.expected["every"], program)
+
+
+@fast
+@given(
+    st.builds(
+        Program, steps=steps, key=keys, window=tumblings | hoppings, aggregates=aggregates, out_of_orderness_s=lags
+    ),
+    records, actions, batches,
+)  # fmt: skip
+def test_tumbling_and_hopping_windows(program, records, actions, batch) -> None:
+    runs = Runs(program, records, actions, batch)
+    check_all(program, runs)
+    check_updates(runs)
+    assert by_key(runs.got["every"], program) == by_key(runs.expected["every"], program)
+
+
+@fast
+@given(
+    st.builds(Program, key=keys, window=sessions, aggregates=aggregates, out_of_orderness_s=lags),
+    records, actions, batches,
+)  # fmt: skip
+def test_session_windows(program, records, actions, batch) -> None:
+    runs = Runs(program, records, actions, batch)
+    check_all(program, runs)
+    assert set(as_bag(runs.got["update"])) <= set(as_bag(runs.expected["update"]))
+    assert by_key(runs.got["every"], program) == by_key(runs.expected["every"], program)
+
+
+@fast
+@given(st.builds(Program, steps=steps, key=keys, table=st.just(True)), records, actions, batches)
+def test_tables(program, records, actions, batch) -> None:
+    runs = Runs(program, records, actions, batch)
+    check_all(program, runs)
+    assert set(as_bag(runs.got["update"])) <= set(as_bag(runs.expected["update"]))
+
+
+@fast
+@given(
+    st.builds(Program, key=keys, window=tumblings | hoppings, chained=st.just(True), out_of_orderness_s=lags),
+    records, actions, batches,
+)  # fmt: skip
+def test_windows_of_windows(program, records, actions, batch) -> None:
+    runs = Runs(program, records, actions, batch)
+    check_all(program, runs)
+    assert runs.got["second"] == runs.expected["second"]
+
+
+@fast
+@given(
+    st.builds(
+        Program,
+        steps=steps,
+        key=keys,
+        window=tumblings | hoppings,
+        aggregates=st.lists(st.sampled_from(COMMUTATIVE), min_size=1, max_size=4, unique=True).map(tuple),
+        out_of_orderness_s=lags,
+    ),
+    records, actions, batches, st.integers(2, 3),
+)  # fmt: skip
+def test_several_partitions(program, records, actions, batch, partitions) -> None:
+    runs = Runs(program, records, actions, batch, partitions)
+    assert runs.dead == runs.naive_dead
+    assert as_bag(runs.got["plain"]) == as_bag(runs.expected["plain"])
+    assert as_bag(runs.got["close"]) == as_bag(runs.expected["close"])
+    assert as_bag(runs.got["late"]) == as_bag(runs.expected["late"])

@@ -1,0 +1,1 @@
+"""The topologies of the reference fleet: one module each, with a ``topology`` in it."""

@@ -1,0 +1,1 @@
+"""The workers of the reference fleet: one module per kind of pod, naming the topologies it runs."""

@@ -1,0 +1,105 @@
+"""What the demo asks the fleet's tables, and how it checks that every record is accounted for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Protocol
+
+from headrace.plan import Plan
+from headrace.runtime.summary import Summary
+from workers.simulation import Tally
+
+Row = dict[str, Any]
+
+MIDNIGHT = datetime(2026, 1, 6, tzinfo=UTC)
+SHOWN = 5
+# Who does not read the field that makes a record of the topic invalid: the quantity of an order.
+BLIND = {("user-sessions", "commerce.orders")}
+
+
+class Reader(Protocol):
+    """The part of a table that the demo uses."""
+
+    def get(self, key: Any, window_start: datetime | None = None) -> list[Row]:
+        """Return the rows of a key."""
+
+    def scan(self, prefix: Any = None) -> Iterator[Row]:
+        """Yield rows in the order of their keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A question to a table, as words, and the rows that answer it."""
+
+    question: str
+    rows: list[Row]
+
+
+def top_tenants(tables: Mapping[str, Reader]) -> list[Row]:
+    """Return the tenants with the highest revenue."""
+    return sorted(tables["tenant-revenue"].scan(), key=lambda row: row["revenue"], reverse=True)[:SHOWN]
+
+
+def answers(tables: Mapping[str, Reader]) -> Iterator[Answer]:
+    """Ask the tables: totals, one key, a prefix of keys, windows."""
+    best = top_tenants(tables)
+    yield Answer("Which tenants have the highest revenue?", best)
+    if best:
+        tenant = best[0]["tenant"]
+        hours = sorted(tables["revenue-per-hour"].scan(prefix=(tenant,)), key=lambda row: row["revenue"], reverse=True)
+        yield Answer(f"What sold best at {tenant}, and in which hour?", hours[:SHOWN])
+    attacked = max(tables["failed-logins"].scan(), key=lambda row: row["attempts"], default=None)
+    if attacked is not None:
+        user = attacked["user_id"]
+        yield Answer(f"Has {user} trouble logging in?", tables["failed-logins"].get(user))
+        minutes = sorted(tables["failures-per-minute"].scan(prefix=(user,)), key=lambda row: row["window_start"])
+        yield Answer(f"When did the logins of {user} fail?", minutes[-SHOWN:])
+    going_on = [row for row in tables["user-sessions"].scan() if row["window_end"] > MIDNIGHT]
+    longest = sorted(going_on, key=lambda row: (-row["actions"], row["user_id"]))
+    yield Answer(f"Whose session was open at midnight? ({len(going_on)} sessions; the busiest)", longest[:SHOWN])
+    stock = sorted(tables["stock"].scan(), key=lambda row: (row["on_hand"], row["warehouse"], row["sku"]))
+    yield Answer("What is nearly sold out, and where?", [_stock(row) for row in stock[:SHOWN]])
+    evening = MIDNIGHT - timedelta(hours=4)
+    health = [row for row in tables["provider-health"].scan() if row["window_start"] == evening]
+    yield Answer("How many payments did each provider decline between 20:00 and 21:00?", health)
+    admins = [row for row in tables["grants"].scan() if row["role"] == "admin"]
+    yield Answer(f"Who is an administrator? ({len(admins)} users; some)", [_grant(row) for row in admins[:SHOWN]])
+
+
+def _stock(row: Row) -> Row:
+    return {name: row[name] for name in ("warehouse", "sku", "on_hand", "reorder_point", "counted_at")}
+
+
+def _grant(row: Row) -> Row:
+    return {name: row[name] for name in ("user_id", "role", "changed_by", "at")}
+
+
+def accounts(plans: Mapping[str, Plan], summary: Summary, tallies: Mapping[str, Tally]) -> list[Row]:
+    """Return, per topology, what came in and went to dead letters, and what was to be expected.
+
+    A topology that reads what another one derives has no expectation: ``expected`` is None.
+    """
+    rows: list[Row] = []
+    for counted in summary.topologies:
+        topics = [source.topic for source in plans[counted.name].sources]
+        known = [topic for topic in topics if topic in tallies]
+        records = sum(tallies[topic].records for topic in known) if len(known) == len(topics) else None
+        bad = sum(_dead(counted.name, topic, tallies[topic]) for topic in known)
+        rows.append(
+            {
+                "topology": counted.name,
+                "read": counted.records_in,
+                "written to it": counted.records_in if records is None else records,
+                "dead letters": counted.dead_letters,
+                "malformed": bad,
+                "late": counted.late,
+                "accounted for": records in {None, counted.records_in} and bad == counted.dead_letters,
+            }
+        )
+    return rows
+
+
+def _dead(topology: str, topic: str, tally: Tally) -> int:
+    return tally.unreadable + (0 if (topology, topic) in BLIND else tally.invalid)
