@@ -1,6 +1,8 @@
 """low-stock: what every warehouse has of every product, and a notice where it runs low.
 
-The notices are a topic of their own, which :mod:`topologies.replenish` reads.
+The notices are a topic of their own, which :mod:`topologies.replenish` reads. They come from the
+counts themselves, in their order: the table's changes are one per product and checkpoint, which
+is what a display wants, and not what event time downstream can rely on.
 """
 
 from __future__ import annotations
@@ -14,11 +16,10 @@ levels = topology.source(
     "levels", topic="inventory.levels", schema=StockLevel, time=col.counted_at, out_of_orderness="5m"
 )
 
-stock = levels.group_by("by-place", col.warehouse, col.sku).table("stock", delete=col.discontinued)
+levels.group_by("by-place", col.warehouse, col.sku).table("stock", delete=col.discontinued)
 
 (
-    stock.on_update()
-    .filter("low", col.on_hand < col.reorder_point)
+    levels.filter("low", (col.on_hand < col.reorder_point) & ~col.discontinued)
     .select(
         "notice",
         col.warehouse,
@@ -27,5 +28,5 @@ stock = levels.group_by("by-place", col.warehouse, col.sku).table("stock", delet
         missing=col.capacity - col.on_hand,
         counted_at=col.counted_at,
     )
-    .sink("notices", topic="inventory.low")
+    .sink("notices", topic="inventory.low", key=col.sku)
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,3 +66,35 @@ def headrace(*args: str, cwd: Path, stdin: str = "") -> Done:
         command(*args), cwd=cwd, env=environment(), input=stdin, capture_output=True, text=True, timeout=60, check=False
     )
     return Done(done.returncode, done.stdout, done.stderr)
+
+
+@dataclass(frozen=True)
+class Running:
+    process: subprocess.Popen[str]
+    url: str
+
+    def stop(self, number: int) -> Done:
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=60)
+        return Done(self.process.returncode, out, err)
+
+
+@contextmanager
+def running(*args: str, cwd: Path) -> Iterator[Running]:
+    """Run a worker that takes events over HTTP on a free port."""
+    process = subprocess.Popen(
+        command("run", *args, "--http", "127.0.0.1:0"),
+        cwd=cwd,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    with process:
+        try:
+            assert process.stderr is not None
+            first = process.stderr.readline()
+            assert first.startswith("listening on http://"), first + process.stderr.read()
+            yield Running(process, first.split()[-1])
+        finally:
+            process.kill()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -12,17 +12,21 @@ import pytest
 from tests.cli.commands import command, environment, headrace
 
 
-def _fastest(args: list[str]) -> float:
+def _least_cpu_seconds(args: list[str]) -> float:
+    """Return processor time: the machine may be busy with other tests."""
+
     def once() -> float:
-        start = time.perf_counter()
-        subprocess.run(args, env=environment(), capture_output=True, check=True)
-        return time.perf_counter() - start
+        with subprocess.Popen(args, env=environment(), stdout=subprocess.DEVNULL) as process:
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = os.waitstatus_to_exitcode(status)
+        assert process.returncode == 0
+        return usage.ru_utime + usage.ru_stime
 
     return min(once() for _ in range(5))
 
 
 def test_help_takes_less_than_half_a_second_over_python_itself() -> None:
-    assert _fastest(command("--help")) - _fastest([sys.executable, "-c", "pass"]) < 0.5
+    assert _least_cpu_seconds(command("--help")) - _least_cpu_seconds([sys.executable, "-c", "pass"]) < 0.5
 
 
 @pytest.mark.parametrize("name", ["run", "plan", "query", "topics", "init", "schema", "demo"])

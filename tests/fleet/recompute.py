@@ -110,3 +110,22 @@ def revenue_trend(found: list[Sale]) -> dict[tuple[str, str], tuple[int, Decimal
             count, money, largest = totals[tenant, iso(start)]
             totals[tenant, iso(start)] = (count + 1, money + amount, max(largest, amount))
     return dict(totals)
+
+
+def low_stock(lines: Iterable[bytes]) -> list[tuple[str, str, int, int]]:
+    """Return (warehouse, product, on hand, missing) of every count below the reorder point."""
+    found = []
+    for line in lines:
+        try:
+            count = json.loads(line.decode())
+            epoch_ms(count["counted_at"])
+        except ValueError:
+            continue
+        if (
+            isinstance(count["sku"], str)
+            and 0 <= count["on_hand"] < count["reorder_point"]
+            and not count["discontinued"]
+        ):
+            place = (count["warehouse"], count["sku"], count["on_hand"], count["capacity"] - count["on_hand"])
+            found.append(place)
+    return found

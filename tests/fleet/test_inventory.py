@@ -42,9 +42,9 @@ def test_stock_below_its_reorder_point_gives_a_notice() -> None:
     assert StockLow.model_validate(notice) == low(59, 1)
 
 
-def test_stock_that_recovers_before_the_checkpoint_gives_no_notice() -> None:
+def test_a_discontinued_product_gives_no_notice() -> None:
     driver = TopologyDriver(low_stock.topology, start=NOON)
-    driver.pipe("inventory.levels", [level(10, 0), level(500, 1)])
+    driver.pipe("inventory.levels", level(0, 0, discontinued=True))
     assert driver.output("inventory.low") == []
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from headrace.testing import CrashPoint, TopologyDriver
 from tests.fleet import recompute
-from topologies import access_guard, order_revenue
+from topologies import access_guard, low_stock, order_revenue
 from workers.simulation import Day, simulate
 
 EVENTS = 30_000
@@ -96,3 +96,11 @@ def test_revenue_is_the_same_after_crashes_at_every_point_of_a_checkpoint(day: D
                 driver.restart()
     driver.finish()
     check_revenue(driver, day)
+
+
+def test_notices_of_low_stock_are_the_low_counts_in_their_order(day: Day) -> None:
+    driver = TopologyDriver(low_stock.topology, start="2026-01-05T00:00:00Z")
+    driver.pipe("inventory.levels", lines(day, "inventory.levels"))
+    driver.finish()
+    found = [(r["warehouse"], r["sku"], r["on_hand"], r["missing"]) for r in driver.output("inventory.low")]
+    assert found == recompute.low_stock(lines(day, "inventory.levels"))

@@ -58,6 +58,41 @@ def test_generated_code_agrees_with_a_naive_walk(data: st.DataObject) -> None:
         assert dtype.nullable if got[1] is None else kind_of(got[1]) is dtype.kind is kind
 
 
+logic = st.recursive(
+    st.sampled_from([col.b, col.nb, col.ni > 0, col.i > 0, col.ns.is_null()]),
+    lambda part: st.builds(Binary, st.sampled_from("&|"), part, part) | st.builds(Unary, st.just("~"), part),
+    max_leaves=6,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(expr=logic, b=st.booleans(), nb=st.sampled_from([None, True, False]), ni=st.sampled_from([None, 1, -1]))
+def test_logic_agrees_with_a_naive_walk(expr: Expr, b: bool, nb: bool | None, ni: int | None) -> None:
+    record = {**RECORD, "b": b, "nb": nb, "ni": ni}
+    expected = evaluate(expr, record, METAS)
+    assert run(expr, b=b, nb=nb, ni=ni) is expected
+    function, _, _ = compiled(expr, condition=True)
+    assert bool(function(record, **{f"m_{n}": v for n, v in METAS.items()})) is (expected is True)
+
+
+indexes = st.integers(-4, 4).map(Literal) | st.just(col.ni)
+
+
+@settings(max_examples=200, deadline=None)
+@given(data=st.data(), record=records)
+def test_functions_of_positions_agree_with_a_naive_walk(data: st.DataObject, record: dict[str, Any]) -> None:
+    expr = data.draw(
+        st.sampled_from([(col.items,), (col.nitems,)]).flatmap(
+            lambda items: indexes.map(lambda i: Call("element", (*items, i)))
+        )
+        | st.tuples(st.just(col.s), indexes, indexes).map(lambda args: Call("substring", args))
+    )
+    expected = outcome(lambda: evaluate(expr, record, METAS))
+    function, _, _ = compiled(expr)
+    got = outcome(lambda: function(record, **{f"m_{n}": v for n, v in METAS.items()}))
+    assert got == expected
+
+
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(expr=expressions(Kind.BOOL, 3), record=records)
 def test_a_condition_is_truthy_exactly_where_the_expression_is_true(expr: Expr, record: dict[str, Any]) -> None:

@@ -7,7 +7,6 @@ and evaluates every operand (only ``& |``, ``coalesce`` and conditionals stop ea
 from __future__ import annotations
 
 # ruff: noqa: PLR0911 - one return per case is the table that a reader wants
-
 import math
 import operator
 import re

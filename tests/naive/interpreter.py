@@ -45,6 +45,14 @@ class Record:
         return {"time": moment(self.time_ms), "topic": topic, "partition": partition, "offset": offset, "key": None}
 
 
+class StepFailed(Exception):
+    """A step could not process a record."""
+
+    def __init__(self, step: str) -> None:
+        super().__init__(step)
+        self.step = step
+
+
 def moment(ms: int) -> datetime:
     return EPOCH + timedelta(milliseconds=ms)
 
@@ -105,7 +113,7 @@ class Interpreter:
         watermark = max(channel.get(origin[1], NEVER), record.time_ms - node.out_of_orderness_ms)
         channel[origin[1]] = watermark
         self._propagate()
-        self._emit(Port(node.id), replace(record, watermark=watermark))
+        self._pass_on(Port(node.id), replace(record, watermark=watermark))
 
     def _fail(self, step: str, record: Record) -> None:
         match record.on_error:
@@ -116,16 +124,35 @@ class Interpreter:
             case OnError.FAIL:
                 raise ValueError(step)
 
+    def _pass_on(self, port: Port, record: Record) -> None:
+        """Pass a record on to the steps that read a port; a failure is a dead letter."""
+        try:
+            self._emit(port, record)
+        except StepFailed as failure:
+            self._fail(failure.step, record)
+
     def _emit(self, port: Port, record: Record) -> None:
-        for node in self.nodes:
-            if port in nodes.inputs(node):
-                try:
-                    results = list(self._process(node, record))
-                except Exception:
-                    self._fail(node.id, record)
-                    continue
-                for out, made in results:
-                    self._emit(out, made)
+        """Pass a record on, depth first in order of declaration.
+
+        Of several steps that read a port each fails for itself; where there is only one, as in a chain,
+        what an explode has not emitted yet is not emitted.
+        """
+        readers = [node for node in self.nodes if port in nodes.inputs(node)]
+        for node in readers:
+            try:
+                self._deliver(node, record)
+            except StepFailed as failure:
+                if node is readers[-1]:
+                    raise
+                self._fail(failure.step, record)
+
+    def _deliver(self, node: nodes.Node, record: Record) -> None:
+        try:
+            results = list(self._process(node, record))
+        except Exception as error:
+            raise StepFailed(node.id) from error
+        for out, made in results:
+            self._emit(out, made)
 
     def _process(self, node: nodes.Node, record: Record) -> Iterator[tuple[Port, Record]]:
         def value(expr: Any) -> Any:
@@ -246,12 +273,16 @@ class Interpreter:
         return watermark
 
     def _ticks(self, node: nodes.Aggregate, old: int, new: int) -> None:
+        """Emit early results: where a multiple was passed, and of every window that is about to close."""
+        grace = 0 if node.window is None else node.window.grace_ms
         for every in node.every_ms:
-            if new // every > old // every:
-                groups = self.changed.pop((node.id, every), {})
-                for group in groups.values():
+            changed = self.changed[node.id, every]
+            for ident, group in list(changed.items()):
+                closes = group.end is not None and group.end + grace <= new
+                if closes or new // every > old // every:
+                    del changed[ident]
                     row = self._row(node, group, group.key)
-                    self._emit(Port(node.id, f"every:{every}"), self._derived(row, new, old))
+                    self._pass_on(Port(node.id, f"every:{every}"), self._derived(row, new, old))
 
     def _closes(self, node: nodes.Aggregate, watermark: int) -> None:
         if node.window is None:
@@ -262,7 +293,7 @@ class Interpreter:
         for group in sorted(due, key=lambda g: g.end):
             live.remove(group)
             row = self._row(node, group, group.key)
-            self._emit(
+            self._pass_on(
                 Port(node.id, "close"),
                 self._derived(row, group.end - 1, self._port_watermark(Port(node.id, "close"))),
             )

@@ -1,3 +1,5 @@
+import pytest
+
 from headrace import Topology, agg, col, tumbling
 from headrace.testing import TopologyDriver
 from tests.operators.support import Click, click, clicks, only
@@ -57,3 +59,13 @@ def test_a_merged_stream_closes_windows_by_the_slower_source() -> None:
     assert driver.output("out") == []
     driver.pipe("right", [click("u", 100)])
     assert only(driver.output("out"), "n") == [2]
+
+
+@pytest.mark.parametrize("batch", [1, 2, None])
+def test_merge_keeps_the_order_of_what_was_branched_whatever_the_batches(batch) -> None:
+    topology = Topology("t")
+    small, rest = clicks(topology).branch("split", small=col.n < 3, rest=True).values()
+    small.merge("both", rest).select("s", col.n).sink("out", topic="out")
+    driver = TopologyDriver(topology, batch=batch)
+    driver.pipe("clicks", [click("u", i, n=n) for i, n in enumerate([5, 1, 4, 2, 3, 0])])
+    assert only(driver.output("out"), "n") == [5, 1, 4, 2, 3, 0]

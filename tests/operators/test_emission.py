@@ -1,14 +1,17 @@
-from headrace import Topology, agg, col, session, tumbling
+import pytest
+
+from headrace import Topology, TopologyError, agg, col, session, tumbling
 from headrace.testing import TopologyDriver
 from tests.operators.support import click, clicks, moment, only
 
 
-def counting(window=None) -> TopologyDriver:
+def counting(window=None, *, every: bool = False) -> TopologyDriver:
     topology = Topology("t")
     grouped = clicks(topology).group_by("by", col.user)
     counts = (grouped.window(window) if window else grouped).aggregate("counts", n=agg.count())
     counts.on_update().sink("update", topic="update")
-    counts.every("20s").sink("every", topic="every")
+    if every:
+        counts.every("20s").sink("every", topic="every")
     if window:
         counts.on_close().sink("close", topic="close")
     return TopologyDriver(topology)
@@ -33,7 +36,7 @@ def test_on_update_of_a_window_that_closes_has_its_final_row() -> None:
 
 
 def test_every_emits_changed_rows_when_the_watermark_passes_a_multiple() -> None:
-    driver = counting()
+    driver = counting(tumbling("1h"), every=True)
     driver.pipe("clicks", [click("a", 1), click("b", 5), click("a", 19)])
     assert driver.output("every") == []
     driver.pipe("clicks", click("a", 20))
@@ -44,21 +47,28 @@ def test_every_emits_changed_rows_when_the_watermark_passes_a_multiple() -> None
     assert only(driver.output("every"), "user", "n") == [("a", 4)]
 
 
-def test_every_of_a_window_gives_early_results() -> None:
-    driver = counting(tumbling("1m"))
+def test_every_gives_the_final_result_too() -> None:
+    driver = counting(tumbling("1m"), every=True)
     driver.pipe("clicks", [click("a", 1), click("a", 21), click("a", 41)])
     assert only(driver.output("every"), "n") == [1, 2]
     driver.finish()
+    assert only(driver.output("every"), "n") == [3]
     assert only(driver.output("close"), "n") == [3]
 
 
 def test_every_does_not_repeat_after_a_restart() -> None:
-    driver = counting()
+    driver = counting(tumbling("1h"), every=True)
     driver.pipe("clicks", [click("a", 1), click("b", 2), click("a", 21)])
     driver.checkpoint()
     driver.restart()
     driver.pipe("clicks", click("a", 41))
     assert sorted(only(driver.output("every"), "user", "n")) == [("a", 1), ("a", 2), ("b", 1)]
+
+
+@pytest.mark.parametrize("window", [None, session("10s")], ids=["all-time", "session"])
+def test_every_needs_windows_of_fixed_bounds(window) -> None:
+    with pytest.raises(TopologyError, match="expected a tumbling or hopping window"):
+        counting(window, every=True)
 
 
 def test_a_final_row_is_emitted_once_across_restarts() -> None:

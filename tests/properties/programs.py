@@ -105,6 +105,7 @@ class Program:
     aggregates: tuple[str, ...] = ("count",)
     table: bool = False
     chained: bool = False
+    early: bool = False
     out_of_orderness_s: int = 0
 
 
@@ -146,7 +147,8 @@ def _aggregate(grouped: Grouped, program: Program) -> None:
     keyed = grouped if window is None else grouped.window(window)
     table = keyed.aggregate("table", **{name: AGGREGATES[name] for name in program.aggregates})
     table.on_update().sink("update-out", topic="update")
-    table.every("15s").sink("every-out", topic="every")
+    if program.early:
+        table.every("15s").sink("every-out", topic="every")
     if window is None:
         return
     table.on_close().sink("close-out", topic="close")

@@ -70,14 +70,14 @@ class _Rate:
 
 
 def _line(summary: Summary, rate: float) -> str:
-    watermark = "none" if summary.watermark is None else f"{summary.watermark:%Y-%m-%d %H:%M:%S}Z"
     parts = [
         f"{summary.records_in:,} in",
         f"{summary.records_out:,} out",
         f"{rate:,.0f}/s",
-        f"watermark {watermark}",
         f"{summary.elapsed_s:.1f} s",
     ]
+    # At the end of bounded input everything is closed and there is no watermark any more.
+    parts += [f"watermark {summary.watermark:%Y-%m-%d %H:%M:%S}Z"] if summary.watermark is not None else []
     parts += [f"{summary.late:,} late"] if summary.late else []
     parts += [f"{summary.dead_letters:,} dead letters"] if summary.dead_letters else []
     return ", ".join(parts)

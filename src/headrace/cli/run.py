@@ -73,7 +73,9 @@ def run(
     Bounded input runs to its end. Otherwise the worker runs until Ctrl-C; either way it goes on
     where it was at the next start. HTTP is on unless the input is bounded.
     """
-    from headrace.runtime.loading import load_target  # noqa: PLC0415 - --help must not wait for it
+    from headrace.cli.progress import is_live, progress, report  # noqa: PLC0415 - --help must not wait for these
+    from headrace.runtime.loading import load_target  # noqa: PLC0415
+    from headrace.runtime.signals import stop_on_signals  # noqa: PLC0415
     from headrace.runtime.worker import Worker  # noqa: PLC0415
 
     sinks = parse_outputs(outputs or (), "--output")
@@ -88,10 +90,20 @@ def run(
         drain=drain,
         target=target,
     )
-    with worker:
-        wanted = not no_http and (address is not None or not worker.bounded)
-        with _serving(worker, data_dir, address) if wanted else nullcontext():
-            _run(worker, as_json=as_json, stdout_taken=as_json or "-" in sinks.values())
+    wanted = not no_http and (address is not None or not worker.bounded)
+    with (
+        worker,
+        stop_on_signals(worker),  # before the URL is told: whoever reads it may stop the worker
+        _noting_interrupt() as interrupted,
+        _serving(worker, data_dir, address) if wanted else nullcontext(),
+        progress(live=is_live(stdout_taken=as_json or "-" in sinks.values())) as show,
+    ):
+        summary = worker.run(show)
+    report(summary)
+    if as_json:
+        write_json(summary.to_json())
+    if interrupted:
+        raise typer.Exit(_INTERRUPTED)
 
 
 def _refuse_contradictions(*, no_http: bool, stdout_twice: bool) -> None:
@@ -117,20 +129,6 @@ def _settings(data_dir: Path, partitions: int | None, checkpoint_interval: str, 
         cache_bytes=parse_size(cache, "--cache"),
         **given,
     )
-
-
-def _run(worker: Worker, *, as_json: bool, stdout_taken: bool) -> None:
-    from headrace.cli.progress import is_live, progress, report  # noqa: PLC0415
-    from headrace.runtime.signals import stop_on_signals  # noqa: PLC0415
-
-    live = is_live(stdout_taken=stdout_taken)
-    with stop_on_signals(worker), _noting_interrupt() as interrupted, progress(live=live) as show:
-        summary = worker.run(show)
-    report(summary)
-    if as_json:
-        write_json(summary.to_json())
-    if interrupted:
-        raise typer.Exit(_INTERRUPTED)
 
 
 @contextmanager

@@ -12,11 +12,10 @@ from headrace.topology.nodes import Handle, OnError
 
 @dataclass(frozen=True, slots=True)
 class SinkSpec:
-    """A sink leaf. ``topic`` None: the topic is computed per record. ``keyed``: records have keys."""
+    """A sink leaf. ``topic`` None: the topic is computed per record."""
 
     step: str
     topic: str | None
-    keyed: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import assert_never
 
 from headrace.operators.agent import AgentCode, OperatorSpec
 from headrace.operators.generator import Generator
-from headrace.operators.latest import AllTimeLogic, TableLogic
+from headrace.operators.latest import TableLogic
 from headrace.operators.logic import Emit
 from headrace.operators.sessions import SessionLogic
 from headrace.operators.view import StateView
@@ -17,7 +17,7 @@ from headrace.state.protocol import Backend
 from headrace.topology.nodes import Aggregate
 from headrace.topology.windows import Hopping, Session
 
-AnyLogic = WindowedLogic | SessionLogic | AllTimeLogic | TableLogic
+AnyLogic = WindowedLogic | SessionLogic | TableLogic
 
 
 def generate(plan: Plan) -> tuple[AgentCode, ...]:
@@ -44,9 +44,7 @@ def build_logic(spec: OperatorSpec, view: StateView, emit: Emit, opened: Callabl
     if not isinstance(node, Aggregate):
         return TableLogic(view, emit)
     match node.window:
-        case None:
-            return AllTimeLogic(spec, view, emit)
-        case Hopping():
+        case None | Hopping():
             return WindowedLogic(spec, node.window, view, emit, opened)
         case Session():
             return SessionLogic(spec, node.window, view, emit, opened)

@@ -19,13 +19,15 @@ class Frame:
 
     ``columns`` maps paths to cheap code; ``aliases`` maps a column's name to a path of the
     frame it was renamed from. ``watermark`` is (code, constant): the watermark to judge lateness
-    by is ``code - constant``. ``raw`` is the record's own bytes, as long as no step has changed it.
+    by is ``code - constant``, that of the record's own input; ``bound`` is code of the lowest
+    watermark of the task's other inputs. ``raw`` is the record's own bytes, as long as no step has changed it.
     """
 
     schema: DType
     columns: Mapping[Path, Value]
     time: str
     watermark: tuple[str, int]
+    bound: str
     key: tuple[Value, ...] = ()
     key_code: str | None = None
     raw_key: str | None = None

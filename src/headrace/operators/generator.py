@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import linecache
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 from headrace.errors import InternalError
@@ -59,6 +59,7 @@ class Generator:
         self.operators: dict[str, stateful.Shape] = {}
         self.delays = _delays(plan)
         self.prologue: list[str] = []
+        self.failure = ""
         self.refire: str | None = None
 
     def generate(self) -> AgentCode:
@@ -123,6 +124,14 @@ class Generator:
         with self.writer.step(step_id):
             yield
 
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Take the record out of what is generated within if that fails, and go on behind it."""
+        with self.writer.block("try:"):
+            yield
+        with self.writer.block("except Exception as e:"):
+            self.writer.line(self.failure)
+
     def argument_type(self, step: PlannedStep, expr: Expr) -> DType:
         """Return the type of an aggregate's argument over the input of its step."""
         return infer(expr, step.input, _no_fault)
@@ -142,8 +151,9 @@ class Generator:
         """Generate every step that reads a port. ``tail``: nothing follows in the loop body."""
         consumers = self.plan.consumers(port)
         for place, step in enumerate(consumers):
-            with self.writer.step(step.id):
-                self._step(step, frame, tail=tail and place == len(consumers) - 1)
+            last = place == len(consumers) - 1
+            with self.writer.step(step.id), nullcontext() if last else self.guarded():
+                self._step(step, frame, tail=tail and last)
 
     def _step(self, step: PlannedStep, frame: Frame, *, tail: bool) -> None:
         match step.node:

@@ -29,25 +29,24 @@ def source_head(g: Generator, step: PlannedStep, name: str) -> None:
     g.names.update(_from_ms=from_ms, _out_of_bounds=out_of_bounds, _text=_text, _count=count, _repeat=repeat)
     next_time = f"nxt = min(t.next_ms + {lag}, {MAX_TIME_MS + 1})"
     g.refire = next_time
+    g.failure = "t.fail(e, ch, records, len(values) - it.__length_hint__() - 1)"
     with w.block(f"def {name}(t, ch, records):"):
         prologue = w.mark()
         w.line("values = records.values")
         w.line(f"mx = max(ch.watermark_ms, ch.floor_ms) + {lag}")
         w.line(next_time)
+        w.line("lim = t.watermarks.others(ch)")
         w.line("it = iter(values)")
         loop = w.mark()
-        with w.block(None):
-            with w.block("try:"):
-                _decode(g, time)
-                with w.block("if ts > mx:"):
-                    with w.block("if ts >= nxt:"):
-                        w.line(f"if ts > {MAX_TIME_MS}: raise _out_of_bounds(ts)")
-                        w.line(f"t.fire(ch, ts - {lag})")
-                        w.line(next_time)
-                    w.line("mx = ts")
-                g.children(Port(step.id), frame, tail=True)
-            with w.block("except Exception as e:"):
-                w.line("t.fail(e, ch, records, len(values) - it.__length_hint__() - 1)")
+        with w.block(None), g.guarded():
+            _decode(g, time)
+            with w.block("if ts > mx:"):
+                with w.block("if ts >= nxt:"):
+                    w.line(f"if ts > {MAX_TIME_MS}: raise _out_of_bounds(ts)")
+                    w.line(f"t.fire(ch, ts - {lag})")
+                    w.line(next_time)
+                w.line("mx = ts")
+            g.children(Port(step.id), frame, tail=True)
         w.line(f"ch.watermark_ms = max(ch.watermark_ms, mx - {lag})")
     w.fill(loop, [_loop(w.text())])
     w.fill(prologue, g.prologue)
@@ -66,6 +65,7 @@ def _source_frame(g: Generator, step: PlannedStep, node: Source) -> tuple[Frame,
         columns=columns,
         time="ts",
         watermark=("mx", node.out_of_orderness_ms),
+        bound="lim",
         raw_key="rk",
         raw="v",
         metas={
@@ -145,7 +145,7 @@ def exchange_head(g: Generator, step: PlannedStep, name: str) -> None:
     if not isinstance(step.node, GroupBy):
         raise TypeError(name)
     paths = exchange_columns(g, step)
-    fields = ["ts", "w", "k", *(f"x{n}" for n in range(len(paths)))]
+    fields = ["ts", "w", "b", "k", *(f"x{n}" for n in range(len(paths)))]
     types = dict(step.columns.fields)
     key = [(f"k{n}", dtype) for n, (_, dtype) in enumerate(step.key)]
     columns: dict[Path, Value] = {p: (f"x{n}", _type_at(step.columns, p)) for n, p in enumerate(paths)}
@@ -155,24 +155,27 @@ def exchange_head(g: Generator, step: PlannedStep, name: str) -> None:
     metas: dict[str, Value] = {"topic": nothing, "partition": nothing, "offset": nothing}
     metas |= {"time": ("_from_ms(ts)", TIMESTAMP), "key": ("str(k)", STR)}
     whole = "k" if len(key) > 1 else "k0"
-    frame = Frame(step.columns, columns, "ts", ("wm", 0), key=tuple(key), key_code=whole, metas=metas)
+    bound = "(wm if wm < lim else lim)"
+    frame = Frame(step.columns, columns, "ts", ("own", 0), bound, key=tuple(key), key_code=whole, metas=metas)
     g.refire = "nxt = t.next_ms"
+    g.failure = f"t.fail_row(e, {step.id!r}, k, ts)"
     with w.block(f"def {name}(t, ch, rows):"):
         prologue = w.mark()
-        w.line("wm = max(ch.watermark_ms, ch.floor_ms)")
+        w.line("own = ch.floor_ms")
+        w.line("wm = ch.watermark_ms")
+        w.line("lim = t.watermarks.others(ch)")
         w.line("nxt = t.next_ms")
         w.line("it = iter(rows)")
-        with w.block(f"for {', '.join(fields)} in it:"):
-            with w.block("try:"):
-                with w.block("if w > wm:"):
-                    w.line("wm = w")
-                    with w.block("if wm >= nxt:"):
-                        w.line("t.fire(ch, wm)")
-                        w.line("nxt = t.next_ms")
-                w.line(f"{''.join(f'{code}, ' for code, _ in key)}= k")
-                g.children(Port(step.id), frame, tail=True)
-            with w.block("except Exception as e:"):
-                w.line(f"t.fail_row(e, {step.id!r}, k, ts)")
+        with w.block(f"for {', '.join(fields)} in it:"), g.guarded():
+            w.line("if w > own: own = w")
+            w.line("if b < w: w = b")
+            with w.block("if w > wm:"):
+                w.line("wm = w")
+                with w.block("if wm >= nxt:"):
+                    w.line("t.fire(ch, wm)")
+                    w.line("nxt = t.next_ms")
+            w.line(f"{''.join(f'{code}, ' for code, _ in key)}= k")
+            g.children(Port(step.id), frame, tail=True)
         w.line("ch.watermark_ms = max(ch.watermark_ms, wm)")
     w.fill(prologue, g.prologue)
 

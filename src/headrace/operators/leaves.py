@@ -78,9 +78,8 @@ def emit_group_by(g: Generator, step: PlannedStep, node: GroupBy, frame: Frame, 
 
 
 def _emit_exchange(g: Generator, step: PlannedStep, frame: Frame) -> None:
-    index = next((n for n, e in enumerate(g.exchanges) if e.step == step.id), None)
-    if index is None:
-        index = len(g.exchanges)
+    index = _index(g.exchanges, step.id)
+    if index == len(g.exchanges):
         g.exchanges.append(ExchangeSpec(step.id, g.delays[Port(step.id)]))
     place = g.bind(f"t.exchanges[{index}].places.get", "xp")
     find = g.bind(f"t.exchanges[{index}].find", "xf")
@@ -92,7 +91,7 @@ def _emit_exchange(g: Generator, step: PlannedStep, frame: Frame) -> None:
         text, _ = frame.column(path)
         parts.append(text)
     key = frame.key_code if len(frame.key) > 1 else f"({frame.key_code},)"
-    row = ", ".join([frame.time, watermark, str(key), *parts])
+    row = ", ".join([frame.time, watermark, frame.bound, str(key), *parts])
     w = g.writer
     # keys of one column travel as a tuple too: the head on the other side unpacks them alike
     w.line(f"p = {place}({frame.key_code})")
@@ -100,19 +99,22 @@ def _emit_exchange(g: Generator, step: PlannedStep, frame: Frame) -> None:
     w.line(f"{appends}[p](({row}))")
 
 
+def _index(specs: list[SinkSpec] | list[ExchangeSpec], step: str) -> int:
+    """Return the place of a step's buffer: streams that merge share it, so that order is kept."""
+    return next((n for n, spec in enumerate(specs) if spec.step == step), len(specs))
+
+
 def emit_sink(g: Generator, step: PlannedStep, node: Sink, frame: Frame) -> None:
     """Encode the record and put it into the sink's buffer."""
     w = g.writer
     key = _sink_key(g, node, frame)
-    index = len(g.sinks)
-    topic = node.topic if isinstance(node.topic, str) else None
-    g.sinks.append(SinkSpec(step.id, topic, key is not None))
+    index = _index(g.sinks, step.id)
+    if index == len(g.sinks):
+        g.sinks.append(SinkSpec(step.id, node.topic if isinstance(node.topic, str) else None))
     value = frame.raw if frame.raw is not None else _encoded(g, step.input, frame)
     local = w.fresh("o")
     w.line(f"{local} = {value}")
-    lines = []
-    if key is not None:
-        lines.append(f"{g.bind(f't.sinks[{index}].keys.append', 'sk')}({key})")
+    lines = [f"{g.bind(f't.sinks[{index}].keys.append', 'sk')}({key})"]
     if isinstance(node.topic, Expr):
         code, _ = g.value(node.topic, frame)
         lines.append(f"{g.bind(f't.sinks[{index}].topics.append', 'sn')}({code})")
@@ -128,7 +130,7 @@ def emit_sink(g: Generator, step: PlannedStep, node: Sink, frame: Frame) -> None
         w.line(line)
 
 
-def _sink_key(g: Generator, node: Sink, frame: Frame) -> str | None:
+def _sink_key(g: Generator, node: Sink, frame: Frame) -> str:
     g.names["_key_bytes"] = key_bytes
     if node.key is not None:
         return _as_bytes(*g.value(node.key, frame))
@@ -136,7 +138,7 @@ def _sink_key(g: Generator, node: Sink, frame: Frame) -> str | None:
         return _as_bytes(*frame.key[0])
     if frame.key_code is not None:
         return f"_key_bytes({frame.key_code})"
-    return frame.raw_key
+    return frame.raw_key or "None"
 
 
 def _as_bytes(code: str, dtype: DType) -> str:
@@ -163,8 +165,9 @@ def _encoded(g: Generator, schema: DType, frame: Frame) -> str:
 
 def emit_handle(g: Generator, step: PlannedStep, node: Handle, frame: Frame) -> None:
     """Queue the record, as a dict, for the async function that runs before the checkpoint."""
-    index = len(g.handles)
-    g.handles.append(node)
+    index = next((n for n, handle in enumerate(g.handles) if handle.id == step.id), len(g.handles))
+    if index == len(g.handles):
+        g.handles.append(node)
     queue = g.bind(f"t.handles[{index}].append", "hq")
     items = ", ".join(f"{name!r}: {frame.column((name,))[0]}" for name, _ in step.input.fields)
     g.writer.line(f"{queue}(({frame.time}, {{{items}}}))")

@@ -15,6 +15,7 @@ import msgspec
 
 from headrace.operators.agent import OperatorSpec
 from headrace.operators.logic import NEVER_MS, Emit
+from headrace.operators.ticks import Ticks
 from headrace.operators.view import State, StateView, instant, read_instant
 from headrace.state.protocol import Batch
 from headrace.time.instants import MAX_TIME_MS, START_OF_TIME_MS
@@ -41,6 +42,9 @@ class SessionLogic:
         self._changed: dict[int, tuple[Any, State]] = {}
         self._due: list[tuple[int, int, Any]] = []
         self._number = count()
+        node: Any = spec.step.node
+        self._ticks = Ticks(node.every_ms)
+        self._owed: dict[int, dict[int, tuple[Any, State]]] = {interval: {} for interval in node.every_ms}
         self._watermark = START_OF_TIME_MS
         self.next_ms = NEVER_MS
 
@@ -52,6 +56,7 @@ class SessionLogic:
             key = self._keys.decode(raw[len(prefix) :])
             for state in self._decode(data):
                 self._push(key, state)
+        self._restore_owed()
         self._plan_next()
 
     def _decode(self, data: bytes) -> list[State]:
@@ -62,7 +67,7 @@ class SessionLogic:
         heapq.heappush(self._due, (due, next(self._number), key))
 
     def _plan_next(self) -> None:
-        self.next_ms = self._due[0][0] if self._due else NEVER_MS
+        self.next_ms = min(self._due[0][0], self._ticks.next_ms) if self._due else NEVER_MS
 
     def _sessions(self, key: Any) -> list[State]:
         """Return the open sessions of a key, hot from now on."""
@@ -86,8 +91,10 @@ class SessionLogic:
             state = self._init()
             state[FIRST] = state[LAST] = time_ms
             sessions.append(state)
+            if not self._due:
+                self._ticks.begin(max(watermark_ms, self._watermark))
             self._push(key, state)
-            if self._due[0][0] < self.next_ms:
+            if self._ticks.intervals or self._due[0][0] < self.next_ms:
                 self._plan_next()
                 self._opened()
         else:
@@ -97,30 +104,71 @@ class SessionLogic:
             state[FIRST] = min(state[FIRST], time_ms)
             state[LAST] = max(state[LAST], time_ms)
         self._changed[id(state)] = (key, state)
+        for owed in self._owed.values():
+            owed[id(state)] = (key, state)
         return state
 
     def _join(self, sessions: list[State], state: State, other: State) -> None:
         self._merge(state, other)
-        self._changed.pop(id(other), None)
+        for changes in (self._changed, *self._owed.values()):
+            changes.pop(id(other), None)
         state[FIRST], state[LAST] = min(state[FIRST], other[FIRST]), max(state[LAST], other[LAST])
         sessions[:] = [s for s in sessions if s is not other]
 
     def advance(self, watermark_ms: int) -> None:
         """Close the sessions that no event can reach any more."""
         wait = self._window.gap_ms + self._window.grace_ms
-        while self._due and self._due[0][0] <= watermark_ms:
+        while self._due and self.next_ms <= watermark_ms:
+            for interval in self._ticks.take(self.next_ms, watermark_ms):
+                self._emit_owed(interval, list(self._owed[interval].values()))
+            if self._due[0][0] > watermark_ms:
+                self._plan_next()
+                continue
             at, _, key = heapq.heappop(self._due)
             sessions = self._sessions(key)
             due = sorted((s for s in sessions if s[LAST] + wait <= at), key=lambda s: s[FIRST])
             for state in due:
+                for interval, owed in self._owed.items():
+                    if id(state) in owed:
+                        self._emit_owed(interval, [(key, state)])
                 self._emit("close", [(key, state)], 0, 0, self._watermark - self._window.grace_ms)
                 self._closed.append((key, state))
             if due:
                 sessions[:] = [s for s in sessions if s[LAST] + wait > at]
             elif sessions:
                 self._push(key, min(sessions, key=lambda s: s[LAST]))
-        self._plan_next()
+            self._plan_next()
         self._watermark = max(self._watermark, watermark_ms)
+
+    def _emit_owed(self, interval: int, rows: list[tuple[Any, State]]) -> None:
+        """Emit sessions changed since the interval's last turn."""
+        self._emit(f"every:{interval}", rows, 0, 0, self._watermark - self._window.grace_ms)
+        for _, state in rows:
+            self._owed[interval].pop(id(state), None)
+
+    def _write_owed(self, batch: Batch) -> None:
+        """Keep which rows the next early emission owes: it must not depend on when a checkpoint was."""
+        if not self._ticks.intervals:
+            return
+        owed = [
+            (interval, [(self._keys.encode(key), state[FIRST]) for key, state in rows.values()])
+            for interval, rows in self._owed.items()
+        ]
+        data = msgspec.msgpack.encode((list(self._ticks.due.items()), owed))
+        batch.put(f"{self._view.name}.pending", self._view.prefix, data)
+
+    def _restore_owed(self) -> None:
+        data = self._view.beside("pending").get(self._view.prefix) if self._ticks.intervals else None
+        if data is None:
+            return
+        due, owed = msgspec.msgpack.decode(data)
+        self._ticks.due.update({interval: at for interval, at in due if interval in self._ticks.due})
+        for interval, rows in owed:
+            for raw, first in rows if interval in self._owed else ():
+                key = self._keys.decode(raw)
+                for state in self._sessions(key):
+                    if state[FIRST] == first:
+                        self._owed[interval][id(state)] = (key, state)
 
     def cut(self, batch: Batch) -> None:
         """Emit one change per changed session; write open sessions and closed rows; expire old rows."""
@@ -134,6 +182,7 @@ class SessionLogic:
             else:
                 batch.delete(f"{name}.live", raw)
         self._write_closed(batch)
+        self._write_owed(batch)
         self.cold.update((key, sessions) for key, sessions in self.hot.items() if sessions)
         self.hot.clear()
         self._changed.clear()

@@ -90,9 +90,7 @@ def emit_aggregate(g: Generator, step: PlannedStep, node: Aggregate, frame: Fram
     arguments = _arguments(g, node, frame)
     match node.window:
         case None:
-            index = g.operators[step.id].index
-            get, miss = g.bind(f"t.operators[{index}].get", "get"), g.bind(f"t.operators[{index}].miss", "miss")
-            _find(g, frame, get, miss)
+            _all_time(g, step, frame)
             w.line(f"if {frame.time} > st[0]: st[0] = {frame.time}")
             _update(g, step, arguments, frame)
         case Hopping() as window if window.size_ms == window.advance_ms:
@@ -166,6 +164,16 @@ def _refire(g: Generator) -> None:
         g.writer.line(g.refire)
 
 
+def _all_time(g: Generator, step: PlannedStep, frame: Frame) -> None:
+    w, (mark, lag) = g.writer, frame.watermark
+    get, miss = g.bind("None", "get"), g.bind("None", "miss")
+    opened = g.bind(f"t.operators[{g.operators[step.id].index}].open", "open")
+    with w.block(f"if {get} is None:"):
+        w.line(f"{get}, {miss} = {opened}(0, {mark} - {lag})")
+        _refire(g)
+    _find(g, frame, get, miss)
+
+
 def _tumbling(
     g: Generator, step: PlannedStep, window: Hopping, frame: Frame, arguments: Arguments, *, tail: bool
 ) -> None:
@@ -181,7 +189,7 @@ def _tumbling(
             w.line("continue")
     with nullcontext() if tail else w.block("else:"):
         with w.block(f"if {start} != {current}:"):
-            w.line(f"{get}, {miss} = {opened}({start})")
+            w.line(f"{get}, {miss} = {opened}({start}, {mark} - {lag})")
             w.line(f"{current} = {start}")
             _refire(g)
         _find(g, frame, get, miss)
@@ -201,7 +209,7 @@ def _hopping(
         with w.block(f"if {start} + {size + window.grace_ms + lag} > {mark}:"):
             w.line(f"{hit} = True")
             get, miss = w.fresh("get"), w.fresh("miss")
-            w.line(f"{get}, {miss} = {opened}({start})")
+            w.line(f"{get}, {miss} = {opened}({start}, {mark} - {lag})")
             _find(g, frame, get, miss)
             _update(g, step, arguments, frame)
         w.line(f"{start} -= {advance}")
@@ -235,16 +243,14 @@ def rows_head(g: Generator, step: PlannedStep, port: str, name: str) -> None:
     w = g.writer
     g.names["_from_ms"] = from_ms
     key, frame, time = _row_frame(g, step)
+    g.failure = f"t.fail_row(e, {step.id!r}, k, ts)"
     with w.block(f"def {name}(t, items, start, end, wm):"):
         prologue = w.mark()
-        with w.block("for k, st in items:"):
-            with w.block("try:"):
-                w.line(f"ts = {time}")
-                if len(key) > 1:
-                    w.line(f"{', '.join(key)} = k")
-                g.children(Port(step.id, port), frame, tail=True)
-            with w.block("except Exception as e:"):
-                w.line(f"t.fail_row(e, {step.id!r}, k, ts)")
+        with w.block("for k, st in items:"), g.guarded():
+            w.line(f"ts = {time}")
+            if len(key) > 1:
+                w.line(f"{', '.join(key)} = k")
+            g.children(Port(step.id, port), frame, tail=True)
     w.fill(prologue, g.prologue)
 
 
@@ -277,7 +283,7 @@ def _row_frame(g: Generator, step: PlannedStep) -> tuple[list[str], Frame, str]:
     metas = {"time": ("_from_ms(ts)", TIMESTAMP), "key": ("str(k)", STR)}
     metas |= dict.fromkeys(("topic", "partition", "offset"), nothing)
     whole = "k"
-    return key, Frame(step.columns, columns, "ts", ("wm", 0), key=tuple(pairs), key_code=whole, metas=metas), time
+    return key, Frame(step.columns, columns, "ts", ("wm", 0), "wm", key=tuple(pairs), key_code=whole, metas=metas), time
 
 
 def row_function(g: Generator, step: PlannedStep) -> str:

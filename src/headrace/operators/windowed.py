@@ -1,4 +1,4 @@
-"""Aggregates in tumbling and hopping windows: a write-back cache per window over the store.
+"""Aggregates in tumbling and hopping windows, and over all time: a write-back cache per window over the store.
 
 A state is in one of three dicts of its window. ``hot``: changed since the last cut or early
 emission; generated code updates it in place. ``dirty``: changed since the last cut, but emitted
@@ -15,6 +15,7 @@ import msgspec
 
 from headrace.operators.agent import OperatorSpec
 from headrace.operators.logic import NEVER_MS, Emit
+from headrace.operators.ticks import Ticks
 from headrace.operators.view import State, StateView, instant, read_instant
 from headrace.state.keys import prefix_end
 from headrace.state.protocol import Batch
@@ -64,28 +65,30 @@ class WindowState:
 
 
 class WindowedLogic:
-    """Tumbling and hopping windows of one task."""
+    """Tumbling and hopping windows, or all time, of one task."""
 
     def __init__(
-        self, spec: OperatorSpec, window: Hopping, view: StateView, emit: Emit, opened: Callable[[], None]
+        self, spec: OperatorSpec, window: Hopping | None, view: StateView, emit: Emit, opened: Callable[[], None]
     ) -> None:
         """Restore the open windows; ``opened`` is called when ``next_ms`` has become earlier."""
-        self._window, self._view, self._emit, self._opened = window, view, emit, opened
+        self._view, self._emit, self._opened = view, emit, opened
+        # all time is one window that begins at 0, ends nowhere and never closes
+        self._window = window if window is not None else Hopping(0, 1, 0, 0)
+        self._closes = window is not None
         self._codec, self._keys = view.codec(), view.keys()
         node: Any = spec.step.node
-        self._every: tuple[int, ...] = node.every_ms
+        self._ticks = Ticks(node.every_ms)
         self.init = spec.init
         self.windows: dict[int, WindowState] = {}
         self._closing: list[WindowState] = []
         self._watermark = START_OF_TIME_MS
-        self._next_every = dict.fromkeys(self._every, START_OF_TIME_MS)
         self._expired_to: int | None = None
         self.next_ms = NEVER_MS
 
     def restore(self, watermark_ms: int) -> None:
         """Find the windows that were open at the last checkpoint."""
         self._watermark = watermark_ms
-        closed = watermark_ms - self._window.size_ms - self._window.grace_ms
+        closed = watermark_ms - self._window.size_ms - self._window.grace_ms if self._closes else START_OF_TIME_MS
         prefix = self._view.prefix
         at = prefix + instant(max(closed + 1, -(1 << 62)))
         end = prefix_end(prefix)
@@ -96,13 +99,18 @@ class WindowedLogic:
         self._restore_pending()
         self._plan_next()
 
-    def open(self, start: int) -> tuple[Callable[[Any], State | None], Callable[[Any], State]]:
-        """Return how to find a state of the window that begins at ``start``: in the hot states, and else."""
+    def open(self, start: int, watermark_ms: int) -> tuple[Callable[[Any], State | None], Callable[[Any], State]]:
+        """Return how to find a state of the window that begins at ``start``: in the hot states, and else.
+
+        ``watermark_ms`` is the watermark of the record's input, which may be ahead of the last ``advance``.
+        """
         window = self.windows.get(start)
         if window is None:
+            if not self.windows:
+                self._ticks.begin(max(self._watermark, watermark_ms))
             window = self.windows[start] = WindowState(self, start, complete=True)
             due = start + self._window.size_ms + self._window.grace_ms
-            if due < self.next_ms or self._every:
+            if due < self.next_ms or self._ticks.intervals:
                 self._plan_next()
                 self._opened()
         return window.hot.get, window.miss
@@ -117,27 +125,23 @@ class WindowedLogic:
         length = self._window.size_ms + self._window.grace_ms
         while self.next_ms <= watermark_ms:
             due = self.next_ms
-            for interval in self._every:
-                if self._next_every[interval] <= due:
-                    self._emit_early(interval)
-                    self._next_every[interval] = (max(due, self._first_ms(due)) // interval + 1) * interval
-            for start in sorted(s for s in self.windows if s + length <= due):
+            for interval in self._ticks.take(due, watermark_ms):
+                for start in sorted(self.windows):
+                    self._emit_early(interval, self.windows[start])
+            for start in sorted(s for s in self.windows if self._closes and s + length <= due):
                 self._close(self.windows.pop(start))
             self._plan_next()
         self._watermark = max(self._watermark, watermark_ms)
 
-    def _first_ms(self, due: int) -> int:
-        return due if due > START_OF_TIME_MS else min(self.windows, default=0)
-
     def _plan_next(self) -> None:
         length = self._window.size_ms + self._window.grace_ms
-        closes = min(self.windows) + length if self.windows else NEVER_MS
-        early = min(self._next_every.values()) if self._every and self.windows else NEVER_MS
+        closes = min(self.windows) + length if self.windows and self._closes else NEVER_MS
+        early = self._ticks.next_ms if self.windows else NEVER_MS
         self.next_ms = min(closes, early)
 
     def _close(self, window: WindowState) -> None:
-        for interval in self._every:
-            self._emit_early_window(interval, window)
+        for interval in self._ticks.intervals:
+            self._emit_early(interval, window)
         end = window.start + self._window.size_ms
         self._emit("close", self._all(window), window.start, end, self._watermark - self._window.grace_ms)
         self._closing.append(window)
@@ -154,18 +158,14 @@ class WindowedLogic:
             if key not in window.hot and key not in window.dirty and key not in window.cold:
                 yield key, self._codec.decode(data)
 
-    def _emit_early(self, interval: int) -> None:
-        for start in sorted(self.windows):
-            self._emit_early_window(interval, self.windows[start])
-
-    def _emit_early_window(self, interval: int, window: WindowState) -> None:
+    def _emit_early(self, interval: int, window: WindowState) -> None:
         changed = window.pending.pop(interval, set()) | window.hot.keys()
         if not changed:
             return
         rows = [(key, self._peek(window, key)) for key in sorted(changed, key=self._keys.encode)]
         end = window.start + self._window.size_ms
         self._emit(f"every:{interval}", rows, window.start, end, self._watermark - self._window.grace_ms)
-        for other in self._every:
+        for other in self._ticks.intervals:
             if other != interval:
                 window.pending.setdefault(other, set()).update(window.hot)
         window.dirty.update(window.hot)
@@ -189,7 +189,7 @@ class WindowedLogic:
             pack = self._codec.encode
             for key, state in changed.items():
                 put((name, prefix + encode(key), pack(state)))
-            for interval in self._every:
+            for interval in self._ticks.intervals:
                 window.pending.setdefault(interval, set()).update(window.hot)
             window.settle()
         self._closing.clear()
@@ -201,7 +201,7 @@ class WindowedLogic:
         kept = self._window.size_ms + self._window.grace_ms + self._window.retention_ms
         before = self._watermark - kept
         # the end of a bounded input is no point in time: what it closed stays readable
-        bounded = before > START_OF_TIME_MS and self._watermark <= MAX_TIME_MS
+        bounded = self._closes and before > START_OF_TIME_MS and self._watermark <= MAX_TIME_MS
         if not bounded or (self._expired_to is not None and before <= self._expired_to):
             return
         prefix = self._view.prefix
@@ -210,7 +210,7 @@ class WindowedLogic:
 
     def _write_pending(self, batch: Batch) -> None:
         """Keep which rows the next early emission owes: it must not depend on when a checkpoint was."""
-        if not self._every:
+        if not self._ticks.intervals:
             return
         owed = [
             (start, interval, [self._keys.encode(key) for key in keys])
@@ -220,17 +220,17 @@ class WindowedLogic:
         batch.put(
             f"{self._view.name}.pending",
             self._view.prefix,
-            msgspec.msgpack.encode((list(self._next_every.items()), owed)),
+            msgspec.msgpack.encode((list(self._ticks.due.items()), owed)),
         )
 
     def _restore_pending(self) -> None:
-        if not self._every:
+        if not self._ticks.intervals:
             return
         data = self._view.beside("pending").get(self._view.prefix)
         if data is None:
             return
         due, owed = msgspec.msgpack.decode(data)
-        self._next_every.update({interval: at for interval, at in due if interval in self._next_every})
+        self._ticks.due.update({interval: at for interval, at in due if interval in self._ticks.due})
         for start, interval, keys in owed:
             if start in self.windows:
                 self.windows[start].pending[interval] = {self._keys.decode(key) for key in keys}

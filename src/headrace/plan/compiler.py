@@ -60,7 +60,7 @@ def _moves(node: GroupBy, known: Resolution) -> bool:
     """Tell whether records must move: they are not partitioned by just these columns already."""
     keyed = known.keyed[node.input]
     wanted = [expr.path if isinstance(expr, Column) else None for _, expr in node.keys]
-    return keyed is None or None in wanted or [c.path if c else None for c in keyed] != wanted
+    return keyed is None or None in wanted or [c.path if c is not None else None for c in keyed] != wanted
 
 
 def _assign_agents(nodes: tuple[Node, ...], exchanges: set[str]) -> dict[str, str]:

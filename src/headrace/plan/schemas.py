@@ -31,6 +31,7 @@ from headrace.topology.windows import Hopping, Session
 
 Columns = tuple[tuple[str, DType], ...]
 _LEGAL = re.compile(r"[A-Za-z0-9._-]{1,200}")
+_NAME_RULE = "letters, digits, '.', '_', '-', at most 200"
 _NUMERIC = {Kind.INT, Kind.FLOAT, Kind.DECIMAL, Kind.ANY}
 _ORDERED = _NUMERIC | {Kind.STR, Kind.TIMESTAMP, Kind.DATE, Kind.DURATION, Kind.BOOL}
 _KEYS = {Kind.INT, Kind.FLOAT, Kind.DECIMAL, Kind.STR, Kind.BOOL, Kind.TIMESTAMP, Kind.DATE, Kind.ANY}
@@ -76,7 +77,7 @@ def resolve(nodes: tuple[Node, ...]) -> Resolution:
             known.fault(
                 node.id,
                 "id",
-                "letters, digits, '.', '_', '-', at most 200",
+                _NAME_RULE,
                 repr(node.id),
                 "Topics are named after it.",
             )
@@ -157,7 +158,7 @@ def _merge(known: Resolution, node: Merge) -> None:
             known.fault(node.id, f"input {port.step!r}", f"the columns {first}", str(other), remedy)
             continue
         fields = {n: t.optional() if dict(other.fields)[n].nullable else t for n, t in fields.items()}
-    paths = {tuple(c.path if c else None for c in known.keyed[p] or ()) for p in node.inputs}
+    paths = {tuple(c.path if c is not None else None for c in known.keyed[p] or ()) for p in node.inputs}
     keyed = known.keyed[node.inputs[0]] if len(paths) == 1 else None
     _set(known, Port(node.id), struct(**fields), known.keys[node.inputs[0]], keyed)
 
@@ -203,6 +204,8 @@ def _aggregate(known: Resolution, node: Aggregate) -> None:
 
 
 def _check_window(known: Resolution, node: Aggregate) -> None:
+    if any(every_ms <= 0 for every_ms in node.every_ms):
+        known.fault(node.id, "every", "an interval above 0", "0 ms", "Use on_update() for every change.")
     match node.window:
         case Hopping(size, advance):
             if size <= 0 or advance <= 0 or advance > size:
@@ -259,7 +262,7 @@ def _sink(known: Resolution, node: Sink) -> None:
         if dtype.kind not in {Kind.STR, Kind.ANY}:
             known.fault(node.id, "topic", "a topic name of type str", str(dtype), "Build the name with fn.concat.")
     elif not _LEGAL.fullmatch(node.topic):
-        known.fault(node.id, "topic", "letters, digits, '.', '_', '-', at most 200", repr(node.topic), "Rename it.")
+        known.fault(node.id, "topic", _NAME_RULE, repr(node.topic), "Rename it.")
     if node.key is not None:
         known.infer(node.id, "key", node.key, schema)
 

@@ -1,1 +1,1 @@
-
+"""Running a plan: tasks, checkpoints, and the embedded worker."""

@@ -71,7 +71,7 @@ class Collector:
 
 
 def _by_topic(buffer: SinkBuffer) -> list[tuple[str, Records]]:
-    keys = buffer.keys if buffer.spec.keyed else None
+    keys = buffer.keys
     if buffer.spec.topic is not None:
         return [(buffer.spec.topic, Records(buffer.values, keys, buffer.times))]
     topics: dict[str, list[int]] = {}
@@ -82,7 +82,7 @@ def _by_topic(buffer: SinkBuffer) -> list[tuple[str, Records]]:
             topic,
             Records(
                 [buffer.values[n] for n in places],
-                [keys[n] for n in places] if keys is not None else None,
+                [keys[n] for n in places],
                 [buffer.times[n] for n in places],
             ),
         )

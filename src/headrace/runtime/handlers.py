@@ -38,6 +38,6 @@ async def _run(node: Handle, rows: Sequence[Row]) -> list[tuple[Row, Exception]]
 def _attempts(node: Handle) -> AsyncRetrying:
     return AsyncRetrying(
         stop=stop_after_attempt(node.attempts),
-        wait=wait_exponential_jitter(initial=node.backoff_ms / 1000, max=30),
+        wait=wait_exponential_jitter(multiplier=node.backoff_ms / 1000, max=30),
         reraise=True,
     )

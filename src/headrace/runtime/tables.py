@@ -35,6 +35,7 @@ class TableReader:
         self._codec, self._keys = view.codec(), view.keys()
         node = operator.step.node
         self._window = node.window if isinstance(node, Aggregate) else None
+        self._plain = not isinstance(node, Aggregate)  # no window in the key: a table of latest rows
 
     def get(self, key: Any, window_start: datetime | None = None) -> list[Row]:
         """Return the rows of a key: one at most, or one per window, oldest first.
@@ -72,11 +73,11 @@ class TableReader:
 
     def _rows_of(self, partition: bytes, key: bytes, start_ms: int | None) -> Iterator[Row]:
         match self._window:
-            case None:
+            case None if self._plain:
                 found = self._view.store.get(partition + key)
                 if found is not None:
                     yield self._make(key, found, 0)
-            case Hopping():
+            case None | Hopping():
                 starts = self._starts(partition) if start_ms is None else iter((start_ms,))
                 for start in starts:
                     found = self._view.store.get(partition + instant(start) + key)
@@ -138,9 +139,9 @@ class TableReader:
                 state = self._codec.decode(data)
                 yield session_start(raw), key, self._row(self._keys.decode(key), state, 0, 0)
             return
-        skip = _PREFIX + (_INSTANT if isinstance(self._window, Hopping) else 0)
+        skip = _PREFIX + (0 if self._plain else _INSTANT)
         for raw, data in self._view.store.scan():
-            start = read_instant(raw, _PREFIX) if isinstance(self._window, Hopping) else 0
+            start = 0 if self._plain else read_instant(raw, _PREFIX)
             yield start, raw[skip:], self._make(raw[skip:], data, start)
 
 

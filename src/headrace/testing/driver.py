@@ -9,12 +9,13 @@ from typing import Any
 
 from headrace.errors import ConfigError
 from headrace.plan import Plan, compile_plan
-from headrace.runtime.engine import Channel, Engine, EngineSettings, Stats
+from headrace.runtime.engine import Engine, EngineSettings, Stats
 from headrace.state.memory import MemoryBackend
 from headrace.testing.clock import ManualClock, epoch_ms
 from headrace.testing.faults import CrashPoint, FaultyBackend, SimulatedCrash
 from headrace.testing.inputs import InputTopic, Value, encode, record_key
 from headrace.testing.outputs import DeadLetter, OutputRecord, StoredOutput, dead_letter
+from headrace.time.watermark import Channel
 from headrace.topology.nodes import Source
 from headrace.topology.topology import Topology
 

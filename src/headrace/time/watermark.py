@@ -44,6 +44,11 @@ class Watermarks:
         active = [c.watermark_ms for c in live if not c.idle]
         return min(active) if active else max(c.watermark_ms for c in live)
 
+    def others(self, channel: Channel) -> int:
+        """Return the lowest watermark of the other inputs that hold the task back; the end of time if none does."""
+        waiting = (c.watermark_ms for c in self.channels if c is not channel and not c.ended and not c.idle)
+        return min(waiting, default=END_OF_TIME_MS)
+
     def wake(self, channel: Channel, task_ms: int, now_ms: int) -> None:
         """Note that a channel has records again."""
         channel.seen_at_ms = now_ms

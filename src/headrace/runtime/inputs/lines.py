@@ -45,7 +45,7 @@ class LineInput:
             data = self._source.pread(size, position)
             newline = data.find(b"\n")
             if newline >= 0:
-                lines = split_lines(data[:newline], first=position == 0)
+                lines = split_lines(data[: newline + 1], first=position == 0)
                 return Slice(Records(lines), position + newline + 1, ended=False)
             if len(data) < size:
                 if self._follow:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import stat
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from headrace.errors import ConfigError
 from headrace.runtime.inputs.base import Input
 from headrace.runtime.inputs.csvs import CsvInput
 from headrace.runtime.inputs.lines import LineInput
-from headrace.runtime.inputs.sources import is_packed, open_source
+from headrace.runtime.inputs.sources import ByteSource, is_packed, open_source
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -69,16 +70,24 @@ def open_input(path: Path, schema: type[BaseModel] | None, *, max_line: int, fol
     try:
         if kind in _PARQUET:
             return _parquet(path)
-        source = open_source(path)
-        if kind in _CSV:
-            return CsvInput(source, path, schema)
-        if kind == ".json" and source.pread(64, 0).lstrip().startswith(b"["):
-            msg = f"{path} is one JSON array: expected one object a line (NDJSON). Convert it: jq -c '.[]'"
-            raise ConfigError(msg)
+        with ExitStack() as opened:
+            source = open_source(path)
+            opened.callback(source.close)
+            found = _text(path, kind, source, schema, LineInput(source, max_line=max_line, follow=follow))
+            opened.pop_all()
+            return found
     except OSError as error:
         msg = f"{path} cannot be opened: {error.strerror or error}"
         raise ConfigError(msg) from error
-    return LineInput(source, max_line=max_line, follow=follow)
+
+
+def _text(path: Path, kind: str, source: ByteSource, schema: type[BaseModel] | None, lines: LineInput) -> Input:
+    if kind in _CSV:
+        return CsvInput(source, path, schema)
+    if kind == ".json" and source.pread(64, 0).lstrip().startswith(b"["):
+        msg = f"{path} is one JSON array: expected one object a line (NDJSON). Convert it: jq -c '.[]'"
+        raise ConfigError(msg)
+    return lines
 
 
 def _parquet(path: Path) -> Input:

@@ -35,14 +35,15 @@ class FileOutput:
         self._path = path.absolute()
         self._key = str(self._path).encode()
         self._fsync = fsync
-        recorded = backend.store(STORE).get(self._key)
-        self._committed = self._length = self._begin(None if recorded is None else int(recorded))
-        if recorded is None or int(recorded) != self._committed:
-            # Recorded before the first byte is written, so that the file is known as ours from then on.
-            batch = Batch()
-            batch.put(STORE, self._key, str(self._committed).encode())
-            backend.write(batch)
+        stored = backend.store(STORE).get(self._key)
+        recorded = None if stored is None else int(stored)
         try:
+            self._committed = self._length = self._begin(recorded)
+            if recorded != self._committed:
+                # Recorded before the first byte is written: from then on the file is known as ours.
+                batch = Batch()
+                batch.put(STORE, self._key, str(self._committed).encode())
+                backend.write(batch)
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._file = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o644)
             if os.fstat(self._file).st_size > self._committed:

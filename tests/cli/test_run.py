@@ -1,0 +1,163 @@
+"""``headrace run`` on real input, in a process of its own."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.cli.commands import ORDERS, headrace, running
+
+INPUT = ("--input", "orders=orders.ndjson")
+NDJSON = {"content-type": "application/x-ndjson"}
+
+
+def _lines(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_file_is_run_to_its_end(fleet: Path) -> None:
+    done = headrace("run", "shop.py", *INPUT, "--output", "big-orders=big.ndjson", cwd=fleet)
+
+    assert (done.code, done.out) == (0, "")
+    assert done.err.splitlines()[-1].startswith("done: 4 in, 5 out, ")
+    assert [order["id"] for order in _lines(fleet / "big.ndjson")] == ["1", "3"]
+
+
+def test_results_go_to_stdout_on_request(fleet: Path) -> None:
+    done = headrace("run", "shop.py", *INPUT, "--output", "revenue-per-minute=-", cwd=fleet)
+
+    rows = [json.loads(line) for line in done.out.splitlines()]
+    assert {(row["country"], row["window_start"][11:16], row["total"]) for row in rows} == {
+        ("DE", "12:00", 350),
+        ("FR", "12:00", 7),
+        ("DE", "12:01", 1),
+    }
+
+
+def test_standard_input_is_read_to_its_end(fleet: Path) -> None:
+    done = headrace(
+        "run", "shop.py", "--input", "orders=-", "--output", "big-orders=big.ndjson", cwd=fleet, stdin=ORDERS
+    )
+
+    assert done.code == 0
+    assert len(_lines(fleet / "big.ndjson")) == 2
+
+
+def test_a_second_run_finds_nothing_new(fleet: Path) -> None:
+    args = ("run", "shop.py", *INPUT, "--output", "big-orders=big.ndjson")
+    headrace(*args, cwd=fleet)
+    done = headrace(*args, "--json", cwd=fleet)
+
+    assert (done.code, json.loads(done.out)["records_in"]) == (0, 0)
+    assert len(_lines(fleet / "big.ndjson")) == 2
+
+
+def test_the_summary_is_json_on_request(fleet: Path) -> None:
+    found = json.loads(headrace("run", "shop.py", *INPUT, "--json", cwd=fleet).out)
+
+    assert {name: found[name] for name in ("records_in", "records_out", "dead_letters", "late", "ended")} == {
+        "records_in": 4,
+        "records_out": 5,
+        "dead_letters": 0,
+        "late": 0,
+        "ended": True,
+    }
+
+
+def test_dead_letters_are_told_and_are_no_failure(fleet: Path) -> None:
+    (fleet / "orders.ndjson").write_text(ORDERS + '{"id": "5", "country": "DE", "amount": -1}\nnot json\n')
+    done = headrace("run", "shop.py", *INPUT, cwd=fleet)
+
+    assert done.code == 0
+    assert "2 records are in shop.dead-letters: headrace topics tail shows why" in done.err
+    letters = headrace("topics", "tail", "shop.dead-letters", "--json", cwd=fleet).out.splitlines()
+    assert len({json.loads(letter)["headers"]["headrace-offset"] for letter in letters}) == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (("--input", "orders"), "--input: expected TOPIC=PATH, got 'orders'"),
+        (("--input", "orders=nope.ndjson"), "there is no input 'nope.ndjson'"),
+        (("--input", "oders=orders.ndjson"), "input for topic 'oders': no topology reads it"),
+        ((*INPUT, "--cache", "much"), "--cache: expected a size such as 64MB or 1GB, got 'much'"),
+        ((*INPUT, "--checkpoint-interval", "0s"), "--checkpoint-interval: expected a duration above zero, got '0s'"),
+        ((*INPUT, "--http", "8642"), "--http: expected HOST:PORT such as 127.0.0.1:8642, got '8642'"),
+        ((*INPUT, "--http", "127.0.0.1:0", "--no-http"), "expected --http or --no-http, got both"),
+        ((*INPUT, "--output", "big-orders=-", "--json"), "--json and --output TOPIC=- would both write to stdout"),
+        ((*INPUT, "--output", "big-orders=a", "--output", "big-orders=b"), "--output: topic 'big-orders' has several"),
+    ],
+)
+def test_wrong_arguments_exit_with_2_and_touch_nothing(fleet: Path, args: tuple[str, ...], message: str) -> None:
+    done = headrace("run", "shop.py", *args, cwd=fleet)
+
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith(f"headrace: {message}")
+    assert not (fleet / ".headrace").exists()
+
+
+def test_a_directory_of_something_else_exits_with_3(fleet: Path) -> None:
+    done = headrace("run", "shop.py", *INPUT, "--data-dir", ".", cwd=fleet)
+
+    assert done.code == 3
+    assert "is no data directory of Headrace" in done.err
+
+
+def test_a_data_directory_in_use_exits_with_3_and_names_the_process(fleet: Path) -> None:
+    with running("shop.py", cwd=fleet) as worker:
+        done = headrace("run", "shop.py", "--no-http", cwd=fleet)
+
+        assert done.code == 3
+        assert f"in use by another process (pid {worker.process.pid})" in done.err
+
+
+def test_http_events_are_processed_and_queried_while_the_worker_runs(fleet: Path) -> None:
+    with running("shop.py", "--checkpoint-interval", "10ms", cwd=fleet) as worker:
+        reply = httpx.post(f"{worker.url}/topics/orders", content=ORDERS, headers=NDJSON, trust_env=False)
+        assert reply.json() == {"accepted": 4}
+        for _ in range(100):  # each query is a process start: time enough
+            rows = json.loads(headrace("query", "revenue", "DE", "--json", cwd=fleet).out)
+            if [row["total"] for row in rows] == [350, 1]:
+                break
+        assert [row["total"] for row in rows] == [350, 1]
+        assert httpx.get(f"{worker.url}/status", trust_env=False).json()["records_in"] == 4
+
+
+def test_ctrl_c_makes_a_checkpoint_and_exits_with_130(fleet: Path) -> None:
+    with running("shop.py", "--checkpoint-interval", "1h", cwd=fleet) as worker:
+        httpx.post(f"{worker.url}/topics/orders", content=ORDERS, headers=NDJSON, trust_env=False)
+        done = worker.stop(signal.SIGINT)
+
+    assert done.code == 130
+    assert done.err.splitlines()[-1].startswith("stopped: ")
+    assert not (fleet / ".headrace" / "http.url").exists()
+    headrace("run", "shop.py", "--drain", cwd=fleet)
+    rows = json.loads(headrace("query", "revenue", "--json", cwd=fleet).out)
+    assert sum(int(row["orders"]) for row in rows) == 4
+
+
+def test_sigterm_makes_a_checkpoint_and_exits_with_0(fleet: Path) -> None:
+    with running("shop.py", cwd=fleet) as worker:
+        assert worker.stop(signal.SIGTERM).code == 0
+
+
+def test_a_killed_worker_goes_on_where_it_was(fleet: Path) -> None:
+    with running("shop.py", cwd=fleet) as worker:
+        httpx.post(f"{worker.url}/topics/orders", content=ORDERS, headers=NDJSON, trust_env=False)
+        worker.stop(signal.SIGKILL)
+    done = headrace("run", "shop.py", "--drain", cwd=fleet)
+
+    assert done.code == 0
+    rows = json.loads(headrace("query", "revenue", "--json", cwd=fleet).out)
+    assert sum(int(row["orders"]) for row in rows) == 4
+
+
+def test_partitions_of_an_existing_directory_are_kept(fleet: Path) -> None:
+    headrace("run", "shop.py", *INPUT, "--partitions", "2", cwd=fleet)
+
+    assert headrace("run", "shop.py", *INPUT, cwd=fleet).code == 0
+    assert headrace("run", "shop.py", *INPUT, "--partitions", "3", cwd=fleet).code == 3

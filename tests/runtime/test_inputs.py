@@ -1,0 +1,268 @@
+"""Inputs: every record once, whatever the size of a reading and wherever it begins anew."""
+
+import gzip
+import json
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from headrace.errors import ConfigError
+from headrace.runtime.inputs import Input, expand, open_input
+from headrace.runtime.inputs.lines import LineInput
+
+MB = 1 << 20
+
+
+class Item(BaseModel):
+    id: int
+    name: str
+    note: str | None = None
+    price: float | None = None
+    paid: bool = False
+    tags: list[str] = []
+
+
+class Bytes:
+    """A byte source in memory."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    def pread(self, size: int, position: int) -> bytes:
+        return self.data[position : position + size]
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def opened() -> Iterator[Callable[..., Input]]:
+    """Open inputs that are closed after the test."""
+    with ExitStack() as stack:
+
+        def open_one(path: Path, schema: type[BaseModel] | None = None, *, max_line: int = 64 * MB, **options) -> Input:
+            found = open_input(path, schema, max_line=max_line, **options)
+            stack.callback(found.close)
+            return found
+
+        yield open_one
+
+
+def drain(source: Input, position: int = 0, max_bytes: int = MB) -> list[bytes]:
+    values: list[bytes] = []
+    for _ in range(100_000):
+        records, position, ended = source.read(position, max_bytes)
+        values += records.values
+        if ended:
+            return values
+    raise AssertionError("the input does not end")
+
+
+@given(
+    lines=st.lists(st.binary(max_size=30).map(lambda b: b.replace(b"\n", b"").replace(b"\r", b""))),
+    end=st.sampled_from([b"\n", b"\r\n"]),
+    closed=st.booleans(),
+    size=st.integers(1, 50),
+)
+def test_every_line_comes_once_whatever_the_size_of_a_reading(lines, end, closed, size):
+    data = end.join(lines) + (end if closed and lines else b"")
+    data = data.removeprefix(b"\xef\xbb\xbf")
+    assert drain(LineInput(Bytes(data)), max_bytes=size) == [line for line in data.split(end) if line]
+
+
+def test_reading_goes_on_from_any_position_it_gave(tmp_path, opened):
+    path = tmp_path / "in.ndjson"
+    path.write_bytes(b"".join(b'{"n":%d}\n' % n for n in range(1000)))
+    source = opened(path)
+    seen, position, ended = [], 0, False
+    while not ended:
+        assert seen + drain(opened(path), position) == drain(opened(path))
+        records, position, ended = source.read(position, 500)
+        seen += records.values
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_line():
+    assert drain(LineInput(Bytes(b'\xef\xbb\xbf{"a":1}\n'))) == [b'{"a":1}']
+
+
+def test_a_line_longer_than_the_limit_comes_cut_and_the_next_one_whole(tmp_path, opened):
+    path = tmp_path / "in.ndjson"
+    path.write_bytes(b"a\n" + b"x" * (3 * MB) + b"\nb\n" + b"y" * (3 * MB))
+    found = drain(opened(path, max_line=2 * MB), max_bytes=1000)
+    assert [len(value) for value in found] == [1, 2 * MB, 1, 2 * MB]
+
+
+def test_a_line_of_fifty_megabytes_comes_whole():
+    found = drain(LineInput(Bytes(b"a\n" + b"x" * (50 * MB) + b"\nb\n")))
+    assert [len(value) for value in found] == [1, 50 * MB, 1]
+
+
+def test_a_followed_file_waits_for_the_end_of_its_last_line(tmp_path, opened):
+    path = tmp_path / "in.ndjson"
+    path.write_bytes(b"one\ntw")
+    source = opened(path, follow=True)
+    records, position, ended = source.read(0, MB)
+    assert (records.values, position, ended) == ([b"one"], 4, False)
+    assert source.read(position, MB).records.values == []
+    with path.open("ab") as file:
+        file.write(b"o\n")
+    assert source.read(position, MB).records.values == [b"two"]
+
+
+def test_a_file_that_shrank_is_refused(tmp_path, opened):
+    path = tmp_path / "in.ndjson"
+    path.write_bytes(b"one\n")
+    with pytest.raises(ConfigError, match="ends before byte 400, up to which it has been read"):
+        opened(path).read(400, MB)
+
+
+def packed(data: bytes, suffix: str) -> bytes:
+    return gzip.compress(data) if suffix == ".gz" else zstandard.compress(data)
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_packed_file_reads_like_the_plain_one_from_any_position(tmp_path, opened, suffix):
+    data = b"".join(b'{"n":%d,"r":%d}\n' % (n, random.randrange(10**9)) for n in range(20_000))
+    half = data.index(b"\n", len(data) // 2) + 1
+    path = tmp_path / f"in.ndjson{suffix}"
+    # Two members or frames, as appended files have.
+    path.write_bytes(packed(data[:half], suffix) + packed(data[half:], suffix))
+    assert drain(opened(path), max_bytes=10_000) == data.splitlines()
+    source = opened(path)
+    assert drain(source, half) == data[half:].splitlines()
+    assert drain(source) == data.splitlines()
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_a_packed_file_cut_short_is_refused_after_what_could_be_read(tmp_path, opened, suffix):
+    data = b"".join(b"%d\n" % random.randrange(10**9) for n in range(100_000))
+    path = tmp_path / f"in.ndjson{suffix}"
+    path.write_bytes(packed(data, suffix)[:-1000])
+    with pytest.raises(ConfigError, match="cannot be unpacked after byte"):
+        drain(opened(path))
+
+
+def test_csv_rows_become_json_typed_by_the_schema(tmp_path, opened):
+    path = tmp_path / "in.csv"
+    path.write_text('id,name,note,price,paid,tags\n1,"a, ""b""\nc",,2.5,true,"[""x""]"\nx,,hi,nan,maybe,no\n')
+    assert [json.loads(value) for value in drain(opened(path, Item))] == [
+        {"id": 1, "name": 'a, "b"\nc', "note": None, "price": 2.5, "paid": True, "tags": ["x"]},
+        {"id": "x", "name": "", "note": "hi", "price": "nan", "paid": "maybe", "tags": "no"},
+    ]
+
+
+def test_csv_reads_on_from_any_position_with_lines_within_quotes(tmp_path, opened):
+    path = tmp_path / "in.csv"
+    path.write_text("id;name\n" + "".join(f'{n};"line\nof {n}"\n\n' for n in range(300)))
+    whole = drain(opened(path, Item))
+    assert [json.loads(value)["id"] for value in whole] == list(range(300))
+    source, seen, position, ended = opened(path, Item), [], 0, False
+    while not ended:
+        records, position, ended = source.read(position, 100)
+        seen += records.values
+        assert seen + drain(opened(path, Item), position) == whole
+
+
+def test_csv_rows_that_are_no_rows_come_as_they_stand(tmp_path, opened):
+    path = tmp_path / "in.csv"
+    path.write_bytes(b'id,name\n1,a\n2\n3,b,c\n"4"x,d\n5,\xff\n6,e\n"7,never closed\n8,f\n')
+    assert drain(opened(path, Item)) == [
+        b'{"id":1,"name":"a"}',
+        b"2",
+        b"3,b,c",
+        b'"4"x,d',
+        b"5,\xff",
+        b'{"id":6,"name":"e"}',
+        b'"7,never closed',
+        b'{"id":8,"name":"f"}',
+    ]
+
+
+def test_csv_dotted_columns_are_nested_fields(tmp_path, opened):
+    path = tmp_path / "in.csv"
+    path.write_text("id,at.city,at.zip\n1,Ulm,\n2,,\n")
+    assert drain(opened(path)) == [b'{"id":"1","at":{"city":"Ulm","zip":null}}', b'{"id":"2","at":null}']
+
+
+@pytest.mark.parametrize("header", ["", "id,id\n", "id,\n"])
+def test_csv_without_names_of_columns_is_refused(tmp_path, opened, header):
+    path = tmp_path / "in.csv"
+    path.write_text(header)
+    with pytest.raises(ConfigError, match="names of the columns"):
+        opened(path)
+
+
+def test_parquet_rows_become_json_from_any_row(tmp_path, opened):
+    path = tmp_path / "in.parquet"
+    at = datetime(2024, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
+    rows = [{"id": n, "price": Decimal("1.50"), "at": at, "tags": ["a"], "in": {"x": None}} for n in range(10_000)]
+    pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=3000)
+    found = drain(opened(path))
+    assert json.loads(found[7]) == {
+        "id": 7, "price": "1.50", "at": "2024-01-02T03:04:05.678901Z", "tags": ["a"], "in": {"x": None},
+    }  # fmt: skip
+    for position in (0, 1, 2999, 3000, 9001, 10_000):
+        assert drain(opened(path), position) == found[position:]
+    with pytest.raises(ConfigError, match="truncated or replaced"):
+        opened(path).read(10_001, MB)
+
+
+def test_parquet_times_of_nanoseconds_are_cut_to_microseconds(tmp_path, opened):
+    path = tmp_path / "in.parquet"
+    pq.write_table(pa.table({"at": pa.array([1_700_000_000_123_456_789], pa.timestamp("ns", tz="UTC"))}), path)
+    assert drain(opened(path)) == [b'{"at":"2023-11-14T22:13:20.123456Z"}']
+
+
+def test_a_damaged_parquet_file_is_refused(tmp_path, opened):
+    path = tmp_path / "in.parquet"
+    path.write_bytes(b"PAR1 not at all")
+    with pytest.raises(ConfigError, match="cannot be read as Parquet"):
+        opened(path)
+
+
+def test_a_json_array_is_refused_with_the_remedy(tmp_path, opened):
+    path = tmp_path / "in.json"
+    path.write_text('[{"a":1}]')
+    with pytest.raises(ConfigError, match="one JSON array: expected one object a line"):
+        opened(path)
+
+
+def test_directories_and_patterns_name_their_files_in_order(tmp_path):
+    for name in ("b.ndjson", "a.csv", "c.jsonl.gz", "notes.txt"):
+        (tmp_path / name).write_text("")
+    assert [path.name for path in expand(str(tmp_path))] == ["a.csv", "b.ndjson", "c.jsonl.gz"]
+    assert [path.name for path in expand(str(tmp_path / "*.ndjson"))] == ["b.ndjson"]
+    with pytest.raises(ConfigError, match="there is no input"):
+        expand(str(tmp_path / "none.ndjson"))
+
+
+@pytest.mark.parametrize("name", ["in.csv", "in.ndjson.gz"])
+def test_what_cannot_grow_cannot_be_followed(tmp_path, opened, name):
+    path = tmp_path / name
+    path.write_bytes(b"")
+    with pytest.raises(ConfigError, match="cannot be followed"):
+        opened(path, follow=True)
+
+
+def test_lines_are_split_at_a_million_a_second_at_least(tmp_path, opened):
+    path = tmp_path / "in.ndjson"
+    path.write_bytes((b'{"user_id":"u1","at":"2024-01-01T00:00:00Z"' + b" " * 110 + b"}\n") * 200_000)
+    best = 0.0
+    for _ in range(3):
+        source, position, ended, began = opened(path), 0, False, time.perf_counter()
+        while not ended:
+            _, position, ended = source.read(position, MB)
+        best = max(best, 200_000 / (time.perf_counter() - began))
+    assert best > 1_000_000
