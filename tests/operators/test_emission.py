@@ -1,6 +1,6 @@
 import pytest
 
-from headrace import Topology, TopologyError, agg, col, session, tumbling
+from headrace import Topology, agg, col, session, tumbling
 from headrace.testing import TopologyDriver
 from tests.operators.support import click, clicks, moment, only
 
@@ -65,10 +65,17 @@ def test_every_does_not_repeat_after_a_restart() -> None:
     assert sorted(only(driver.output("every"), "user", "n")) == [("a", 1), ("a", 2), ("b", 1)]
 
 
-@pytest.mark.parametrize("window", [None, session("10s")], ids=["all-time", "session"])
-def test_every_needs_windows_of_fixed_bounds(window) -> None:
-    with pytest.raises(TopologyError, match="expected a tumbling or hopping window"):
-        counting(window, every=True)
+@pytest.mark.parametrize("window", [None, session("1h")], ids=["all-time", "session"])
+def test_every_works_without_fixed_bounds_too(window) -> None:
+    driver = counting(window, every=True)
+    driver.pipe("clicks", [click("a", 1), click("b", 5), click("a", 19)])
+    assert driver.output("every") == []
+    driver.pipe("clicks", click("a", 20))
+    assert sorted(only(driver.output("every"), "user", "n")) == [("a", 2), ("b", 1)]
+    driver.checkpoint()
+    driver.restart()
+    driver.pipe("clicks", click("b", 45))
+    assert only(driver.output("every"), "user", "n") == [("a", 3)]
 
 
 def test_a_final_row_is_emitted_once_across_restarts() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
@@ -99,7 +100,7 @@ def _emit_exchange(g: Generator, step: PlannedStep, frame: Frame) -> None:
     w.line(f"{appends}[p](({row}))")
 
 
-def _index(specs: list[SinkSpec] | list[ExchangeSpec], step: str) -> int:
+def _index(specs: Sequence[SinkSpec | ExchangeSpec], step: str) -> int:
     """Return the place of a step's buffer: streams that merge share it, so that order is kept."""
     return next((n for n, spec in enumerate(specs) if spec.step == step), len(specs))
 

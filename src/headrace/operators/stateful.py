@@ -23,6 +23,19 @@ if TYPE_CHECKING:
     from headrace.operators.generator import Generator
 
 
+Arguments = list[list[tuple[str, bool]]]
+"""Per aggregate: the local and whether it may be null, of each argument."""
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A record at the door of an aggregate. ``tail``: nothing follows in the loop body."""
+
+    frame: Frame
+    arguments: Arguments
+    tail: bool
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
     """The state of a stateful step: where its slots are, and the names of its generated helpers."""
@@ -88,20 +101,18 @@ def emit_aggregate(g: Generator, step: PlannedStep, node: Aggregate, frame: Fram
     """Find the state of the record's key and window, and update it; late records go to the late port."""
     w = g.writer
     arguments = _arguments(g, node, frame)
+    visit = Visit(frame, arguments, tail)
     match node.window:
         case None:
             _all_time(g, step, frame)
             w.line(f"if {frame.time} > st[0]: st[0] = {frame.time}")
             _update(g, step, arguments, frame)
         case Hopping() as window if window.size_ms == window.advance_ms:
-            _tumbling(g, step, window, frame, arguments, tail=tail)
+            _tumbling(g, step, window, visit)
         case Hopping() as window:
-            _hopping(g, step, window, frame, arguments, tail=tail)
+            _hopping(g, step, window, visit)
         case Session() as window:
-            _session(g, step, window, frame, arguments, tail=tail)
-
-
-Arguments = list[list[tuple[str, bool]]]
+            _session(g, step, window, visit)
 
 
 def _arguments(g: Generator, node: Aggregate, frame: Frame) -> Arguments:
@@ -174,9 +185,8 @@ def _all_time(g: Generator, step: PlannedStep, frame: Frame) -> None:
     _find(g, frame, get, miss)
 
 
-def _tumbling(
-    g: Generator, step: PlannedStep, window: Hopping, frame: Frame, arguments: Arguments, *, tail: bool
-) -> None:
+def _tumbling(g: Generator, step: PlannedStep, window: Hopping, visit: Visit) -> None:
+    frame, arguments, tail = visit.frame, visit.arguments, visit.tail
     w, index = g.writer, g.operators[step.id].index
     size, (mark, lag) = window.size_ms, frame.watermark
     start, current = w.fresh("s"), g.bind("None", "cur")
@@ -196,9 +206,8 @@ def _tumbling(
         _update(g, step, arguments, frame)
 
 
-def _hopping(
-    g: Generator, step: PlannedStep, window: Hopping, frame: Frame, arguments: Arguments, *, tail: bool
-) -> None:
+def _hopping(g: Generator, step: PlannedStep, window: Hopping, visit: Visit) -> None:
+    frame, arguments, tail = visit.frame, visit.arguments, visit.tail
     w, index = g.writer, g.operators[step.id].index
     size, advance, (mark, lag) = window.size_ms, window.advance_ms, frame.watermark
     start, hit = w.fresh("s"), w.fresh("h")
@@ -221,9 +230,8 @@ def _hopping(
         w.line("continue")
 
 
-def _session(
-    g: Generator, step: PlannedStep, window: Session, frame: Frame, arguments: Arguments, *, tail: bool
-) -> None:
+def _session(g: Generator, step: PlannedStep, window: Session, visit: Visit) -> None:
+    frame, arguments, tail = visit.frame, visit.arguments, visit.tail
     w, index = g.writer, g.operators[step.id].index
     mark, lag = frame.watermark
     touch = g.bind(f"t.operators[{index}].touch", "touch")
