@@ -19,7 +19,7 @@ from headrace.runtime.summary import Summary
 from headrace.runtime.worker import Worker
 from workers import access, shop, warehouse
 from workers.demo_display import Display
-from workers.demo_queries import Reader, accounts, answers, top_tenants
+from workers.demo_queries import Reader, accounts, answers, top_tenants, wrong_records
 from workers.simulation import Day, simulate
 
 TOPOLOGIES = [*access.topologies, *shop.topologies, *warehouse.topologies]
@@ -63,7 +63,9 @@ def _worker(directory: Path, day: Day) -> Worker:
 
 
 def _account(display: Display, worker: Worker, summary: Summary, day: Day) -> bool:
-    rows = accounts({plan.name: plan for plan in worker.plans}, summary, day.tallies)
+    plans = {plan.name: plan for plan in worker.plans}
+    display.rows("What is wrong with the dead letters? (one of each topic)", wrong_records(plans, worker.log))
+    rows = accounts(plans, summary, day.tallies)
     display.rows("Is every record accounted for?", rows)
     complete = all(row["accounted for"] for row in rows)
     verdict = "every record is accounted for" if complete else "RECORDS ARE MISSING"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -44,7 +45,7 @@ class Display:
         if self._live is not None:
             self._live.update(Group(_counters(summary), rows_table("Revenue so far", self._best())), refresh=True)
             return
-        reached = "-" if summary.watermark is None else f"{summary.watermark:%H:%M}"
+        reached = _reached(summary.watermark, ended=summary.ended)
         self.say(
             f"  {summary.elapsed_s:5.1f} s  {summary.records_in:>9,} records  {summary.rate:>9,.0f}/s"
             f"  the day is complete up to {reached}"
@@ -88,7 +89,7 @@ def cell(value: object) -> str:
             return f"{value:,.2f}"
         case list():
             return ", ".join(map(cell, value[:3])) + (", ..." if len(value) > 3 else "")  # noqa: PLR2004
-        case _ if hasattr(value, "strftime"):
+        case datetime():
             return f"{value:%m-%d %H:%M}"
         case _:
             return str(value)
@@ -102,5 +103,11 @@ def _counters(summary: Summary) -> Table:
         table.add_column(name, justify="right")
     for one in summary.topologies:
         counts = (f"{n:,}" for n in (one.records_in, one.records_out, one.dead_letters, one.late))
-        table.add_row(one.name, *counts, "" if one.watermark is None else f"{one.watermark:%H:%M}")
+        table.add_row(one.name, *counts, _reached(one.watermark, ended=summary.ended))
     return table
+
+
+def _reached(watermark: datetime | None, *, ended: bool) -> str:
+    if ended:
+        return "the end"
+    return "-" if watermark is None else f"{watermark:%H:%M}"

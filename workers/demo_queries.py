@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 from headrace.plan import Plan
+from headrace.runtime.log import Log
 from headrace.runtime.summary import Summary
 from workers.simulation import Tally
 
@@ -103,3 +104,15 @@ def accounts(plans: Mapping[str, Plan], summary: Summary, tallies: Mapping[str, 
 
 def _dead(topology: str, topic: str, tally: Tally) -> int:
     return tally.unreadable + (0 if (topology, topic) in BLIND else tally.invalid)
+
+
+def wrong_records(plans: Mapping[str, Plan], log: Log) -> list[Row]:
+    """Return one dead letter of each topic and step, with the message that says what is wrong with it."""
+    rows: dict[tuple[str, str], Row] = {}
+    for plan in plans.values():
+        for partition in range(log.topics().get(plan.dead_letter_topic, 0)):
+            for headers in log.read(plan.dead_letter_topic, partition, 0).headers or []:
+                told = {name.removeprefix("headrace-"): value.decode() for name, value in headers}
+                row = {"topology": plan.name, **{name: told[name] for name in ("topic", "offset", "message")}}
+                rows.setdefault((plan.name, told["topic"]), row)
+    return list(rows.values())

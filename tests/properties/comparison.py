@@ -31,7 +31,8 @@ class Runs:
         topology = declare(program)
         self.driver = TopologyDriver(topology, batch=batch, partitions=partitions)
         self.naive = Interpreter(topology, partitions=partitions)
-        self._feed(records, actions, partitions)
+        self._inputs = [("in", n) for n in range(partitions)] + [("other", 0)] * program.two_sources
+        self._feed(records, actions)
         self.table = plain_rows(self.driver.table("table"))
         self.naive_table = plain_rows(self.naive.tables["table"].values())
         self.driver.finish()
@@ -41,15 +42,15 @@ class Runs:
         self.dead = Counter((letter.step, letter.value) for letter in self.driver.dead_letters())
         self.naive_dead = Counter(self.naive.dead)
 
-    def _feed(self, records: Sequence[bytes], actions: Sequence[Action], partitions: int) -> None:
+    def _feed(self, records: Sequence[bytes], actions: Sequence[Action]) -> None:
         size = -(-len(records) // len(actions))
         for turn, action in enumerate(actions):
-            for partition in range(partitions):
-                part = records[turn * size : (turn + 1) * size][partition::partitions]
+            for number, (topic, partition) in enumerate(self._inputs):
+                part = records[turn * size : (turn + 1) * size][number :: len(self._inputs)]
                 if part:
-                    self.driver.pipe("in", list(part), partition=partition)
+                    self.driver.pipe(topic, list(part), partition=partition)
                 for value in part:
-                    self.naive.feed("in", value, self.driver.clock(), partition)
+                    self.naive.feed(topic, value, self.driver.clock(), partition)
             perform(self.driver, action)
 
 

@@ -106,6 +106,7 @@ class Program:
     table: bool = False
     chained: bool = False
     early: bool = False
+    two_sources: bool = False
     out_of_orderness_s: int = 0
 
 
@@ -114,6 +115,9 @@ def declare(program: Program) -> Topology:
     topology = Topology("random")
     lag = timedelta(seconds=program.out_of_orderness_s)
     stream = topology.source("in", topic="in", schema=Reading, time=col.at, out_of_orderness=lag)
+    if program.two_sources:
+        other = topology.source("other", topic="other", schema=Reading, time=col.at, out_of_orderness=lag)
+        stream = stream.merge("all", other)
     for number, (kind, what) in enumerate(program.steps):
         stream = _step(stream, f"{kind}-{number}", kind, what)
     stream.select("shape", col.user, col.n, col.m, col.at).sink("plain-out", topic="plain")

@@ -106,6 +106,19 @@ def test_windows_of_windows(program, records, actions, batch) -> None:
 @fast
 @given(
     st.builds(
+        Program, key=keys, window=tumblings | hoppings, two_sources=st.just(True), out_of_orderness_s=lags
+    ),
+    records, actions, batches,
+)  # fmt: skip
+def test_two_merged_sources(program, records, actions, batch) -> None:
+    runs = Runs(program, records, actions, batch)
+    check_all(program, runs)
+    check_updates(runs)
+
+
+@fast
+@given(
+    st.builds(
         Program,
         steps=steps,
         key=keys,

@@ -60,12 +60,12 @@ class LineInput:
             data = self._source.pread(_STEP, end)
             newline = data.find(b"\n")
             if newline >= 0:
-                return Slice(Records([head]), end + newline + 1, ended=False)
+                return Slice(Records([head[: self._max_line]]), end + newline + 1, ended=False)
             end += len(data)
             if len(data) < _STEP:
                 if self._follow:
                     return Slice(Records([]), position, ended=False)
-                return Slice(Records([head]), end, ended=True)
+                return Slice(Records([head[: self._max_line]]), end, ended=True)
 
     def close(self) -> None:
         """Close the source."""
