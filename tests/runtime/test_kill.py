@@ -35,7 +35,6 @@ def test_twenty_kills_lose_nothing_and_double_nothing(tmp_path):
         assert not ended, f"the run was over after {kills} kills: give it more input"
         kills += 1
         met += failures.stat().st_size > before
-    print("at work in", met, "done", len(failures.read_text().splitlines()) * 2)
     assert met > KILLS // 4, "the kills came too early to meet a run at work"
     with start(*args) as process:
         out, _ = process.communicate(timeout=120)

@@ -32,30 +32,34 @@ if TYPE_CHECKING:
 _INTERRUPTED = 130
 _DEFAULT_HOST, _DEFAULT_PORT = "127.0.0.1", 8642
 
+Inputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--input",
+        metavar="TOPIC=PATH",
+        help="Read a topic from a file, directory or pattern (NDJSON, CSV, Parquet, also .gz and .zst), or from "
+        "stdin (-). Without any, topics are read from the log, which HTTP fills.",
+    ),
+]
+Outputs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--output", metavar="TOPIC=PATH", help="Write a topic to an NDJSON file, or to stdout (-), not to the log."
+    ),
+]
+HttpAddress = Annotated[
+    str | None,
+    typer.Option("--http", metavar="HOST:PORT", help=f"Listen here [default: {_DEFAULT_HOST}:{_DEFAULT_PORT}]."),
+]
+
 
 def run(
     target: Target,
     *,
     data_dir: DataDir = DEFAULT_DATA_DIR,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input",
-            metavar="TOPIC=PATH",
-            help="Read a topic from a file, directory or pattern (NDJSON, CSV, Parquet, also .gz and .zst), or from "
-            "stdin (-). Without any, topics are read from the log, which HTTP fills.",
-        ),
-    ] = None,
-    outputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--output", metavar="TOPIC=PATH", help="Write a topic to an NDJSON file, or to stdout (-), not to the log."
-        ),
-    ] = None,
-    http: Annotated[
-        str | None,
-        typer.Option("--http", metavar="HOST:PORT", help=f"Listen here [default: {_DEFAULT_HOST}:{_DEFAULT_PORT}]."),
-    ] = None,
+    inputs: Inputs = None,
+    outputs: Outputs = None,
+    http: HttpAddress = None,
     no_http: Annotated[bool, typer.Option("--no-http", help="Take no HTTP requests.")] = False,
     follow: Annotated[bool, typer.Option("--follow", help="Go on when input files grow, until Ctrl-C.")] = False,
     drain: Annotated[

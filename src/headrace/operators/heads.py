@@ -25,7 +25,7 @@ def source_head(g: Generator, step: PlannedStep, name: str) -> None:
     if not isinstance(node, Source):
         raise TypeError(name)
     lag, w = node.out_of_orderness_ms, g.writer
-    frame, time = _source_frame(g, step, node)
+    frame, time = _source_frame(g, step, node, name)
     g.names.update(_from_ms=from_ms, _out_of_bounds=out_of_bounds, _text=_text, _count=count, _repeat=repeat)
     next_time = f"nxt = min(t.next_ms + {lag}, {MAX_TIME_MS + 1})"
     g.refire = next_time
@@ -39,7 +39,7 @@ def source_head(g: Generator, step: PlannedStep, name: str) -> None:
         w.line("it = iter(values)")
         loop = w.mark()
         with w.block(None), g.guarded():
-            _decode(g, time)
+            _decode(g, name, time)
             with w.block("if ts > mx:"):
                 with w.block("if ts >= nxt:"):
                     w.line(f"if ts > {MAX_TIME_MS}: raise _out_of_bounds(ts)")
@@ -52,13 +52,14 @@ def source_head(g: Generator, step: PlannedStep, name: str) -> None:
     w.fill(prologue, g.prologue)
 
 
-def _source_frame(g: Generator, step: PlannedStep, node: Source) -> tuple[Frame, list[str]]:
+def _source_frame(g: Generator, step: PlannedStep, node: Source, name: str) -> tuple[Frame, list[str]]:
     """Compile the decoder; return the frame of its records and the lines that set ``ts``."""
     required = set(g.plan.required.get(Port(step.id), frozenset()))
     envelope = default_time(node.schema) if node.time is None else None
     decoder = compile_decoder(node.schema, required | ({envelope} if envelope else set()), full=node.full_validation)
     g.names.update(decoder.names)
-    g.names.update(_decode=decoder.decode, _recover=decoder.recover, _REFUSALS=REFUSALS)
+    # several sources may enter one agent, each by its own decoder
+    g.names.update({f"_decode_{name}": decoder.decode, f"_recover_{name}": decoder.recover, "_REFUSALS": REFUSALS})
     columns = {path: (decoder.access[path], _type_at(step.columns, path)) for path in required}
     frame = Frame(
         schema=step.columns,
@@ -112,10 +113,10 @@ def _text(key: bytes | None) -> str | None:
     return None if key is None else key.decode(errors="replace")
 
 
-def _decode(g: Generator, time: list[str]) -> None:
+def _decode(g: Generator, name: str, time: list[str]) -> None:
     w = g.writer
-    w.line("try: r = _decode(v)")
-    w.line("except _REFUSALS: r = _recover(v)")
+    w.line(f"try: r = _decode_{name}(v)")
+    w.line(f"except _REFUSALS: r = _recover_{name}(v)")
     for line in time:
         w.line(line)
     w.line("if ts < 0: raise _out_of_bounds(ts)")
