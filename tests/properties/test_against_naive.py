@@ -44,7 +44,7 @@ def test_stateless_steps(program, records, actions, batch) -> None:
 
 
 @fast
-@given(st.builds(Program, key=keys, aggregates=aggregates), records, actions, batches)
+@given(st.builds(Program, key=keys, aggregates=aggregates, early=st.booleans()), records, actions, batches)
 def test_aggregates_of_all_time(program, records, actions, batch) -> None:
     runs = Runs(program, records, actions, batch)
     check_all(program, runs)
@@ -74,7 +74,7 @@ def test_tumbling_and_hopping_windows(program, records, actions, batch) -> None:
 
 @fast
 @given(
-    st.builds(Program, key=keys, window=sessions, aggregates=aggregates, out_of_orderness_s=lags),
+    st.builds(Program, key=keys, window=sessions, aggregates=aggregates, early=st.booleans(), out_of_orderness_s=lags),
     records, actions, batches,
 )  # fmt: skip
 def test_session_windows(program, records, actions, batch) -> None:

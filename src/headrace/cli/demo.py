@@ -7,6 +7,8 @@ import importlib.util
 import sys
 from pathlib import Path
 
+import typer
+
 from headrace.errors import ConfigError
 
 
@@ -16,4 +18,5 @@ def demo() -> None:
     if importlib.util.find_spec("workers") is None or importlib.util.find_spec("workers.demo") is None:
         msg = f"no workers/demo.py in {Path.cwd()}. Run this command in the root of the Headrace repository."
         raise ConfigError(msg)
-    importlib.import_module("workers.demo").main()
+    if not importlib.import_module("workers.demo").main():
+        raise typer.Exit(1)

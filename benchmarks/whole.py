@@ -1,0 +1,84 @@
+"""Whole processes: ``headrace run`` from file to file against plain closures and Bytewax; memory; start-up."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+
+from benchmarks.events import write_orders
+from benchmarks.measure import show
+
+EVENTS = 2_000_000
+ROOT = Path(__file__).parent.parent
+PYTHON = sys.executable
+
+
+def wall(*command: str, **env: str) -> tuple[float, int]:
+    """Run a command; return seconds and peak resident kilobytes of the process."""
+    begin = time.perf_counter()
+    process = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **env}, stdout=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    if status:
+        raise subprocess.CalledProcessError(os.waitstatus_to_exitcode(status), command)
+    return time.perf_counter() - begin, usage.ru_maxrss
+
+
+def headrace(target: str, topic_in: Path, folder: Path) -> tuple[float, int]:
+    """Run a topology of this folder over a file into a file, in a fresh data directory."""
+    data = folder / f"data-{time.monotonic_ns()}"
+    options = ["--input", f"orders={topic_in}", "--output", f"out={data}.out", "--data-dir", str(data), "--no-http"]
+    return wall(PYTHON, "-m", "headrace.cli.main", "run", f"benchmarks.topologies:{target}", *options)
+
+
+def files(folder: Path) -> None:
+    """Filter and select, 2,000,000 events, file to file."""
+    source = folder / "orders.ndjson"
+    write_orders(source, EVENTS, 1_000)
+    peers = {"plain closures": "benchmarks.plain_peer"}
+    if find_spec("bytewax") is not None:
+        peers["Bytewax"] = "benchmarks.bytewax_peer"
+    mine = min(headrace("projection", source, folder)[0] for _ in range(2))
+    rates = {}
+    for name, module in peers.items():
+        times = [wall(PYTHON, "-m", module, str(source), str(folder / "peer.out"))[0] for _ in range(2)]
+        rates[name] = EVENTS / min(times)
+    best = max(rates, key=lambda name: rates[name])
+    detail = f"{EVENTS / mine / 1e3:.0f} K/s; " + ", ".join(f"{n} {r / 1e3:.0f} K/s" for n, r in rates.items())
+    show(f"headrace run, file to file / {best}", EVENTS / mine / rates[best], ">= 4", detail)
+
+
+def memory(folder: Path) -> None:
+    """Peak resident memory of a worker with 1,000,000 keys and a state cache of 64 MB."""
+    source = folder / "many.ndjson"
+    write_orders(source, 1_000_000, 1_000_000)
+    took, peak = headrace("windows", source, folder)
+    show("peak resident MB, 1,000,000 keys in one window", peak / 1024, "< 400", f"{1000 / took:.0f} K/s")
+
+
+def startup() -> None:
+    """Import and help against an empty interpreter."""
+    for name, target, command in (
+        ("import headrace", "<= 0.25 s", ["-c", "import headrace"]),
+        ("headrace --help", "<= 0.50 s", ["-m", "headrace.cli.main", "--help"]),
+    ):
+        extra = [wall(PYTHON, *command)[0] - wall(PYTHON, "-c", "pass")[0] for _ in range(7)]
+        show(f"{name}, seconds over python -c pass", statistics.median(extra), target, "median of 7")
+
+
+def main() -> None:
+    """Run all of them."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files(folder)
+        memory(folder)
+    startup()
+
+
+if __name__ == "__main__":
+    main()
