@@ -81,7 +81,7 @@ class WorkerSettings(Settings):
     """Bound of the state held in memory between checkpoints, for each topology."""
     checkpoint_interval: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(milliseconds=100)
     """How often outputs, state and positions are written."""
-    read_bytes: Bytes = ByteSize(1 << 20)
+    read_bytes: Bytes = ByteSize(1 << 21)
     """How much of one input is read at a time."""
     max_record_bytes: Bytes = ByteSize(64 << 20)
     """Longest line that is taken whole; a longer one is cut and becomes a dead letter."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rocksdict import BlockBasedOptions, Cache, DBCompressionType, Options
+from rocksdict import BlockBasedIndexType, BlockBasedOptions, Cache, DBCompressionType, Options
 
 from headrace.state.rocksdb_memory import WriteBudget
 
@@ -23,6 +23,12 @@ class RocksOptions:
         # Otherwise indexes and filters live outside of the cache and grow with the data.
         table.set_cache_index_and_filter_blocks(True)
         table.set_pin_l0_filter_and_index_blocks_in_cache(True)
+        # In parts of 4 KB: the filter of a whole file may not fit into one of the cache's 64 shards, and would then
+        # be read anew for every get (measured: 50 us in place of 2).
+        table.set_index_type(BlockBasedIndexType.two_level_index_search())
+        table.set_partition_filters(True)
+        table.set_metadata_block_size(4096)
+        table.set_pin_top_level_index_and_filter(True)
         table.set_format_version(5)
         self._table = table
 

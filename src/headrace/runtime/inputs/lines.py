@@ -80,7 +80,8 @@ def split_lines(data: bytes, *, first: bool = False) -> list[bytes]:
     """
     if first and data.startswith(_BOM):
         data = data[len(_BOM) :]
-    if b"\r\n" in data:
+    # one byte is found many times faster than two
+    if b"\r" in data:
         data = data.replace(b"\r\n", b"\n")
     lines = data.split(b"\n")
     if not lines[-1] or lines[-1] == b"\r":
