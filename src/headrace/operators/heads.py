@@ -159,7 +159,8 @@ def exchange_head(g: Generator, step: PlannedStep, name: str) -> None:
     bound = "(wm if wm < lim else lim)"
     frame = Frame(step.columns, columns, "ts", ("own", 0), bound, key=tuple(key), key_code=whole, metas=metas)
     g.refire = "nxt = t.next_ms"
-    g.failure = f"t.fail_row(e, {step.id!r}, k, ts)"
+    shown = "".join(f", **{{{'.'.join(p)!r}: x{n}}}" for n, p in enumerate(paths))
+    g.failure = f"t.fail_row(e, {step.id!r}, k, ts{shown})"
     with w.block(f"def {name}(t, ch, rows):"):
         prologue = w.mark()
         w.line("own = ch.floor_ms")

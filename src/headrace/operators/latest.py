@@ -19,6 +19,7 @@ class TableLogic:
         self._codec, self._keys = view.codec(), view.keys()
         self.hot: dict[Any, State | None] = {}
         self.next_ms = NEVER_MS
+        self.closed_ms = START_OF_TIME_MS
         self._watermark = START_OF_TIME_MS
 
     def restore(self, watermark_ms: int) -> None:

@@ -17,10 +17,11 @@ class Logic(Protocol):
     """A stateful step of one task: synchronous, without I/O but reads of its own committed state.
 
     ``next_ms`` is the watermark at which ``advance`` has something to do. ``size`` is the number of
-    states in memory.
+    states in memory. ``closed_ms`` is the highest watermark at which it has closed something.
     """
 
     next_ms: int
+    closed_ms: int
 
     def advance(self, watermark_ms: int) -> None:
         """Move event time on: close windows, emit what is due."""

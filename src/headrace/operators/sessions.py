@@ -47,6 +47,7 @@ class SessionLogic:
         self._owed: dict[int, dict[int, tuple[Any, State]]] = {interval: {} for interval in node.every_ms}
         self._watermark = START_OF_TIME_MS
         self.next_ms = NEVER_MS
+        self.closed_ms = START_OF_TIME_MS
 
     def restore(self, watermark_ms: int) -> None:
         """Find when the open sessions are due."""
@@ -133,6 +134,7 @@ class SessionLogic:
                         self._emit_owed(interval, [(key, state)])
                 self._emit("close", [(key, state)], 0, 0, self._watermark - self._window.grace_ms)
                 self._closed.append((key, state))
+                self.closed_ms = max(self.closed_ms, state[LAST] + wait)
             if due:
                 sessions[:] = [s for s in sessions if s[LAST] + wait > at]
             elif sessions:

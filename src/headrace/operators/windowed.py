@@ -84,6 +84,7 @@ class WindowedLogic:
         self._watermark = START_OF_TIME_MS
         self._expired_to: int | None = None
         self.next_ms = NEVER_MS
+        self.closed_ms = START_OF_TIME_MS
 
     def restore(self, watermark_ms: int) -> None:
         """Find the windows that were open at the last checkpoint."""
@@ -143,6 +144,7 @@ class WindowedLogic:
         for interval in self._ticks.intervals:
             self._emit_early(interval, window)
         end = window.start + self._window.size_ms
+        self.closed_ms = max(self.closed_ms, end + self._window.grace_ms)
         self._emit("close", self._all(window), window.start, end, self._watermark - self._window.grace_ms)
         self._closing.append(window)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
-from headrace.plan.model import Plan, PlannedStep, is_stateful
+from headrace.plan.model import Plan, PlannedStep, grouping, is_stateful
 from headrace.topology.nodes import (
     Aggregate,
     Explode,
@@ -123,13 +123,20 @@ def _json(plan: Plan) -> Json:
             "inputs": [_port(p) for p in inputs(step.node)],
             "details": details(step.node),
             "columns": {name: str(dtype) for name, dtype in step.columns.fields},
-            "key": [name for name, _ in step.key],
+            "key": _key(plan, step),
             "repartition": step.exchange,
             "stateful": is_stateful(step),
         }
         for step in plan.steps
     ]
     return {"format": 1, "topology": plan.name, "fingerprint": plan.fingerprint, "steps": steps}
+
+
+def _key(plan: Plan, step: PlannedStep) -> list[str]:
+    """Return the key columns; for a step with state also what they are computed from, for that decides its rows."""
+    if not is_stateful(step):
+        return [name for name, _ in step.key]
+    return [f"{name} = {expr}" for name, expr in grouping(plan, step).keys]
 
 
 def _mermaid(plan: Plan) -> str:

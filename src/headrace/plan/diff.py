@@ -46,7 +46,7 @@ class PlanDiff:
         """Return one line per change and a verdict."""
         if not self.changes:
             return "no change"
-        verdict = "all state survives" if self.compatible else "state is LOST: use another data directory or step id"
+        verdict = "all state survives" if self.compatible else "state is LOST: use a new data directory, or go back"
         return "\n".join([*map(str, self.changes), verdict])
 
 

@@ -168,9 +168,9 @@ class Engine:
             receiver.watermarks.wake(channel, receiver.watermark_ms, receiver.now_ms)
             receiver.receive(channel, head, rows)
         delay = next(e.delay_ms for e in task.code.exchanges if e.step == head)
-        carried = task.watermark_ms if task.watermark_ms >= END_OF_TIME_MS else task.watermark_ms - delay
-        channel.watermark_ms = max(channel.watermark_ms, carried)
         channel.ended = task.watermark_ms >= END_OF_TIME_MS
+        if not channel.ended:
+            channel.watermark_ms = max(channel.watermark_ms, task.watermark_ms - delay)
         channel.idle = all(c.idle or c.ended for c in task.watermarks.channels) and not channel.ended
         before = receiver.watermark_ms
         receiver.progress()
@@ -179,7 +179,6 @@ class Engine:
     def end(self, channel: Channel) -> None:
         """Note that a bounded input has ended: its watermark is the end of time."""
         channel.ended, channel.idle = True, False
-        channel.watermark_ms = END_OF_TIME_MS
         self.pending = True
         for agent in self._head_agents[channel.source]:
             self._tasks[agent, channel.partition].progress()
@@ -241,7 +240,7 @@ class Engine:
             value = msgspec.msgpack.encode((channel.position, channel.watermark_ms, channel.floor_ms))
             batch.put(POSITIONS, self._channel_key(channel), value)
         for task in self._tasks.values():
-            batch.put(POSITIONS, self._task_key(task), msgspec.msgpack.encode(task.watermark_ms))
+            batch.put(POSITIONS, self._task_key(task), msgspec.msgpack.encode(task.resume_ms))
 
     def _is_sent(self, channel: Channel) -> bool:
         return channel.idle_timeout_ms == NEVER_MS

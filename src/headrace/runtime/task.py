@@ -16,7 +16,7 @@ from headrace.operators.logic import NEVER_MS, Emit
 from headrace.runtime.partitioning import partition_for
 from headrace.runtime.records import Records
 from headrace.state.protocol import Backend, Batch
-from headrace.time.instants import START_OF_TIME_MS
+from headrace.time.instants import END_OF_TIME_MS, START_OF_TIME_MS
 from headrace.time.watermark import Channel, Watermarks
 from headrace.topology.nodes import OnError
 
@@ -101,6 +101,7 @@ class Task:
         self.code, self.partition = code, partition
         self.watermarks = Watermarks([])
         self.watermark_ms = START_OF_TIME_MS
+        self._before_end_ms = START_OF_TIME_MS
         self.next_ms = NEVER_MS
         self.now_ms = 0
         self.sinks = [SinkBuffer(spec) for spec in code.sinks]
@@ -156,6 +157,8 @@ class Task:
         """Bring the task's watermark up to what its channels allow."""
         watermark_ms = self.watermarks.minimum()
         if watermark_ms > self.watermark_ms:
+            if watermark_ms >= END_OF_TIME_MS:
+                self._before_end_ms = self.watermark_ms
             if watermark_ms >= self.next_ms:
                 for logic, delay in zip(self.operators, self._delays, strict=True):
                     logic.advance(watermark_ms - delay)
@@ -169,6 +172,18 @@ class Task:
                 logic.advance(self.watermark_ms - delay)
             logic.cut(batch)
 
+    @property
+    def resume_ms(self) -> int:
+        """The watermark to go on from after a restart.
+
+        The end of bounded inputs is no point in time: what comes after it is late only for windows that it closed.
+        """
+        if self.watermark_ms < END_OF_TIME_MS:
+            return self.watermark_ms
+        closed = (logic.closed_ms + delay for logic, delay in zip(self.operators, self._delays, strict=True))
+        seen = (channel.watermark_ms for channel in self.watermarks.channels)
+        return max(START_OF_TIME_MS, self._before_end_ms, *closed, *seen)
+
     def late(self, step: str) -> None:
         """Count a late record."""
         self.counters.late[step] = self.counters.late.get(step, 0) + 1
@@ -180,9 +195,9 @@ class Task:
         time_ms = records.times[index] if records.times is not None else self.now_ms
         self._fail(error, place, key, records.values[index], time_ms)
 
-    def fail_row(self, error: Exception, step: str, key: object, time_ms: int) -> None:
-        """Take a row out, on its way between stateful steps, that a step failed on."""
-        value = _encode({"step": step, "key": key, "time_ms": time_ms})
+    def fail_row(self, error: Exception, step: str, key: object, time_ms: int, **columns: object) -> None:
+        """Take a row out that came from another task or a stateful step; its columns stand for the record."""
+        value = _encode({"step": step, "key": key, "time_ms": time_ms, **columns})
         self._fail(error, (f"{step} (derived)", self.partition, -1), key_bytes(key), value, time_ms)
 
     def _fail(

@@ -152,6 +152,7 @@ class TopologyDriver:
 
     def restart(self) -> None:
         """Stop without a checkpoint and start again from the last one."""
+        self._finished = False
         self._open()
         self._process()
 
@@ -211,5 +212,5 @@ class TopologyDriver:
             msg = f"topology {self.plan.name!r} has no source that reads topic {topic!r}; it reads {known}"
             raise ConfigError(msg)
         if self._finished:
-            msg = f"the input of topology {self.plan.name!r} was ended by finish(): pipe records in before"
+            msg = f"the input of topology {self.plan.name!r} was ended: pipe records in before finish(), or restart()"
             raise ConfigError(msg)
