@@ -45,14 +45,6 @@ class Record:
         return {"time": moment(self.time_ms), "topic": topic, "partition": partition, "offset": offset, "key": None}
 
 
-class StepFailed(Exception):
-    """A step could not process a record."""
-
-    def __init__(self, step: str) -> None:
-        super().__init__(step)
-        self.step = step
-
-
 def moment(ms: int) -> datetime:
     return EPOCH + timedelta(milliseconds=ms)
 
@@ -125,34 +117,16 @@ class Interpreter:
                 raise ValueError(step)
 
     def _pass_on(self, port: Port, record: Record) -> None:
-        """Pass a record on to the steps that read a port; a failure is a dead letter."""
-        try:
-            self._emit(port, record)
-        except StepFailed as failure:
-            self._fail(failure.step, record)
-
-    def _emit(self, port: Port, record: Record) -> None:
-        """Pass a record on, depth first in order of declaration.
-
-        Of several steps that read a port each fails for itself; where there is only one, as in a chain,
-        what an explode has not emitted yet is not emitted.
-        """
-        readers = [node for node in self.nodes if port in nodes.inputs(node)]
-        for node in readers:
-            try:
-                self._deliver(node, record)
-            except StepFailed as failure:
-                if node is readers[-1]:
-                    raise
-                self._fail(failure.step, record)
-
-    def _deliver(self, node: nodes.Node, record: Record) -> None:
-        try:
-            results = list(self._process(node, record))
-        except Exception as error:
-            raise StepFailed(node.id) from error
-        for out, made in results:
-            self._emit(out, made)
+        """Pass a record on, depth first in order of declaration; each step that reads the port fails for itself."""
+        for node in self.nodes:
+            if port in nodes.inputs(node):
+                try:
+                    results = list(self._process(node, record))
+                except Exception:
+                    self._fail(node.id, record)
+                    continue
+                for out, made in results:
+                    self._pass_on(out, made)
 
     def _process(self, node: nodes.Node, record: Record) -> Iterator[tuple[Port, Record]]:
         def value(expr: Any) -> Any:

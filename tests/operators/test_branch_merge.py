@@ -1,6 +1,7 @@
 import pytest
 
 from headrace import Topology, agg, col, tumbling
+from headrace.operators import code
 from headrace.testing import TopologyDriver
 from tests.operators.support import Click, click, clicks, only
 
@@ -69,3 +70,46 @@ def test_merge_keeps_the_order_of_what_was_branched_whatever_the_batches(batch) 
     driver = TopologyDriver(topology, batch=batch)
     driver.pipe("clicks", [click("u", i, n=n) for i, n in enumerate([5, 1, 4, 2, 3, 0])])
     assert only(driver.output("out"), "n") == [5, 1, 4, 2, 3, 0]
+
+
+def test_code_behind_diamonds_in_a_row_is_generated_once() -> None:
+    topology = Topology("t")
+    stream = clicks(topology)
+    for n in range(16):
+        low, rest = stream.branch(f"split-{n}", low=col.n < n, rest=True).values()
+        stream = low.map(f"add-{n}", n=col.n + 1).merge(f"both-{n}", rest)
+    stream.select("s", col.n).sink("out", topic="out")
+    driver = TopologyDriver(topology)
+    driver.pipe("clicks", [click("u", i, n=i) for i in range(20)])
+    grown = []
+    for i in range(20):
+        value = i
+        for n in range(16):
+            value += value < n
+        grown.append(value)
+    assert only(driver.output("out"), "n") == grown
+    assert len(code(driver.plan).splitlines()) < 300
+
+
+def test_ways_of_one_record_that_meet_keep_what_each_made_of_it() -> None:
+    topology = Topology("t")
+    source = clicks(topology).explode("each", col.lines, name="line").select("flat", col.user, col.n, sku=col.line.sku)
+    doubled = source.map("double", n=col.n * 2)
+    inverse = source.filter("known", col.n != 0).map("invert", n=12 // col.n)
+    doubled.merge("all", inverse, source).group_by("by", col.user).aggregate("sums", n=agg.sum(col.n))
+    doubled.merge("two", source).select("s", col.sku, col.n).sink("out", topic="out")
+    driver = TopologyDriver(topology)
+    lines = [{"sku": "a", "quantity": 1}, {"sku": "b", "quantity": 1}]
+    driver.pipe("clicks", [click("u", 0, n=3, lines=lines), click("u", 1, n=None, lines=lines[:1])])
+    assert driver.table("sums") == [{"user": "u", "n": 2 * (6 + 4 + 3)}]
+    assert only(driver.output("out"), "sku", "n") == [("a", 6), ("a", 3), ("b", 6), ("b", 3), ("a", None), ("a", None)]
+
+
+def test_a_way_that_fails_takes_nothing_from_the_others() -> None:
+    topology = Topology("t")
+    source = clicks(topology)
+    source.merge("all", source.map("ratio", n=12 // col.n)).select("s", col.n).sink("out", topic="out")
+    driver = TopologyDriver(topology)
+    driver.pipe("clicks", [click("u", 0, n=0), click("u", 1, n=4)])
+    assert only(driver.output("out"), "n") == [0, 3, 4]
+    assert [letter.step for letter in driver.dead_letters()] == ["ratio"]

@@ -1,8 +1,9 @@
 import pytest
+from pydantic import BaseModel
 
 from headrace import DataError, OnError, Topology, agg, apply, col, tumbling
 from headrace.testing import CrashPoint, TopologyDriver
-from tests.operators.support import click, clicks, only
+from tests.operators.support import Click, click, clicks, only
 
 
 def explode_on_three(n: int | None) -> int | None:
@@ -126,3 +127,49 @@ def test_dead_letters_are_exactly_once(point) -> None:
         driver.crash(point)
     driver.checkpoint()
     assert [d.value for d in driver.dead_letters()] == [b"bad %d" % i for i in range(4)]
+
+
+def test_each_source_has_its_own_policy() -> None:
+    topology = Topology("t")
+    for name, policy in [("kept", OnError.DEAD_LETTER), ("skipped", OnError.SKIP), ("strict", OnError.FAIL)]:
+        stream = topology.source(name, topic=name, schema=Click, time=col.at, on_error=policy)
+        stream.map(f"ratio-{name}", r=1 / col.n).group_by(f"by-{name}", col.user).aggregate(
+            f"best-{name}", r=agg.max(col.r)
+        )
+    driver = TopologyDriver(topology)
+    driver.pipe("skipped", [click("a", 0, n=0), click("a", 1, n=2)])
+    assert (driver.stats.skipped, driver.dead_letters()) == (1, [])
+    driver.pipe("kept", click("a", 0, n=0))
+    assert [letter.topic for letter in driver.dead_letters()] == ["kept"]
+    with pytest.raises(DataError, match="step 'ratio-strict': ZeroDivisionError"):
+        driver.pipe("strict", click("a", 0, n=0))
+
+
+def test_an_element_that_fails_does_not_take_the_rest_of_its_record_with_it() -> None:
+    driver = driver_of(
+        lambda s: (
+            s.flat_map("all", lambda n: [n, 0, n + 1], col.n.fill_null(0), returns=list[int], name="i")
+            .map("ratio", r=12 // col.i)
+            .select("s", col.r)
+        )
+    )
+    driver.pipe("clicks", [click("a", 0, n=2)])
+    assert only(driver.output("out"), "r") == [6, 4]
+    assert [letter.step for letter in driver.dead_letters()] == ["ratio"]
+
+
+def test_columns_may_have_any_name_behind_a_repartition() -> None:
+    class Odd(BaseModel):
+        step: int
+        key: int
+        error: int
+        time_ms: int
+
+    topology = Topology("t")
+    odd = topology.source("odd", topic="odd", schema=Odd)
+    odd.group_by("by", col.step).aggregate("ratio", r=agg.max(col.key // (col.error - col.time_ms)))
+    driver = TopologyDriver(topology)
+    driver.pipe("odd", {"step": 1, "key": 2, "error": 3, "time_ms": 3})
+    (letter,) = driver.dead_letters()
+    assert letter.error == "ZeroDivisionError"
+    assert b'"columns":{"error":3,"key":2,"time_ms":3}' in letter.value

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+from operator import itemgetter
+
 import pytest
 from pydantic import BaseModel
 
-from headrace import Topology, TopologyError, agg, col, tumbling
+from headrace import Topology, TopologyError, agg, apply, col, tumbling
 from headrace.plan import compile_plan, describe, diff
 from tests.plan.golden import FOLDER, rendered
 
@@ -91,3 +94,10 @@ def test_all_faults_of_a_topology_come_at_once() -> None:
         " Convert with fn or cast.",
         "  2. step 'big', where: expected a field, got 'amont'. Did you mean 'amount'?",
     ]
+
+
+def test_callables_without_a_name_of_their_own_have_a_stable_one() -> None:
+    adds = apply(partial(pow, 2, mod=7), col.n, returns=int)
+    assert str(adds) == "apply(partial(builtins.pow, 2, mod=7), col.n)"
+    assert str(apply(str.upper, col.name, returns=str)) == "apply(str.upper, col.name)"
+    assert str(apply(itemgetter(0), col.name, returns=str)) == "apply(operator.itemgetter, col.name)"

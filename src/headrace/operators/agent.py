@@ -48,7 +48,8 @@ class AgentCode:
     """Generated functions of one agent and what they expect to be bound to.
 
     ``heads`` take batches of records; ``rows`` take rows that a stateful step emits on a port.
-    ``steps_by_line`` tells to which step a line of ``text`` belongs.
+    ``steps_by_line`` tells to which step a line of ``text`` belongs; ``policies`` what becomes of a
+    record that entered at a step and fails behind it.
     """
 
     agent: str
@@ -60,5 +61,5 @@ class AgentCode:
     exchanges: tuple[ExchangeSpec, ...]
     operators: tuple[OperatorSpec, ...]
     handles: tuple[Handle, ...]
-    on_error: OnError
+    policies: Mapping[str, OnError]
     filename: str

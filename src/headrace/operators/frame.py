@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from headrace.event.dtypes import DType
+from headrace.event.dtypes import DType, Kind
 from headrace.operators.expressions import field_code
 from headrace.topology.expr import Column
 
@@ -61,6 +61,16 @@ class Frame:
         columns: dict[Path, Value] = {(name,): value for name, value in values.items()}
         # a column that is computed anew hides the alias of the same name, and the other way round
         return replace(self, schema=schema, columns=columns, aliases=aliases, origin=self, raw=None)
+
+
+def type_at(schema: DType, path: Path) -> DType:
+    """Return the type at a path of a record; null where anything above it may be."""
+    dtype, nullable = schema, False
+    for name in path:
+        nullable = nullable or dtype.nullable
+        found = dtype.field(name) if dtype.kind is Kind.STRUCT else dtype.item
+        dtype = found if found is not None else DType(Kind.ANY, nullable=True)
+    return dtype.optional() if nullable else dtype
 
 
 def column_path(expr: object) -> Path | None:

@@ -22,6 +22,7 @@ from headrace.operators.agent import AgentCode, ExchangeSpec, OperatorSpec, Sink
 from headrace.operators.expressions import Emitter
 from headrace.operators.frame import Frame
 from headrace.operators.heads import exchange_head, source_head
+from headrace.operators.meetings import Meetings
 from headrace.operators.writer import Writer
 from headrace.plan.model import Agent, Plan, PlannedStep, is_stateful
 from headrace.topology.expr import Expr
@@ -58,6 +59,7 @@ class Generator:
         self.handles: list[Handle] = []
         self.operators: dict[str, stateful.Shape] = {}
         self.delays = _delays(plan)
+        self.meetings = Meetings(plan)
         self.prologue: list[str] = []
         self.failure = ""
         self.refire: str | None = None
@@ -85,7 +87,7 @@ class Generator:
             exchanges=tuple(self.exchanges),
             operators=tuple(self._operator(s, row_functions[s.id]) for s in mine if is_stateful(s)),
             handles=tuple(self.handles),
-            on_error=_policy(self.plan),
+            policies=_policies(self.plan),
             filename=filename,
         )
 
@@ -150,10 +152,13 @@ class Generator:
     def children(self, port: Port, frame: Frame, *, tail: bool) -> None:
         """Generate every step that reads a port. ``tail``: nothing follows in the loop body."""
         consumers = self.plan.consumers(port)
+        meetings = self.meetings.begin(self, consumers)
         for place, step in enumerate(consumers):
-            last = place == len(consumers) - 1
+            last = place == len(consumers) - 1 and not meetings
             with self.writer.step(step.id), nullcontext() if last else self.guarded():
                 self._step(step, frame, tail=tail and last)
+        for met, record in self.meetings.end(self, meetings):
+            self.children(met, record, tail=True)
 
     def _step(self, step: PlannedStep, frame: Frame, *, tail: bool) -> None:
         match step.node:
@@ -164,7 +169,8 @@ class Generator:
             case Explode():
                 steps.emit_explode(self, step, step.node, frame)
             case Merge():
-                self.children(Port(step.id), frame, tail=tail)
+                if not self.meetings.arrive(self, step, frame):
+                    self.children(Port(step.id), frame, tail=tail)
             case GroupBy():
                 leaves.emit_group_by(self, step, step.node, frame, tail=tail)
             case Sink():
@@ -207,7 +213,14 @@ def _delays(plan: Plan) -> dict[Port, int]:
     return delays
 
 
-def _policy(plan: Plan) -> OnError:
-    """Return what to do with a failed record: the sources' common policy, else dead letter."""
-    policies = {s.node.on_error for s in plan.sources}
-    return policies.pop() if len(policies) == 1 else OnError.DEAD_LETTER
+_STRICTEST = (OnError.FAIL, OnError.DEAD_LETTER, OnError.SKIP)
+
+
+def _policies(plan: Plan) -> dict[str, OnError]:
+    """Return for each step what to do with a record that it fails on: what its sources say, the strictest of them."""
+    found: dict[str, OnError] = {}
+    for step in plan.steps:
+        above = {found[port.step] for port in inputs(step.node)}
+        own = step.node.on_error if isinstance(step.node, Source) else next(p for p in _STRICTEST if p in above)
+        found[step.id] = own
+    return found

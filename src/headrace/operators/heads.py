@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from headrace.errors import DataError
 from headrace.event import REFUSALS, compile_decoder
-from headrace.event.dtypes import INT, STR, TIMESTAMP, DType, Kind
+from headrace.event.dtypes import INT, STR, TIMESTAMP, Kind
 from headrace.event.schema import default_time
-from headrace.operators.frame import Frame, Value
+from headrace.operators.frame import Frame, Value, type_at
 from headrace.plan.model import PlannedStep
 from headrace.plan.projection import Path
 from headrace.time.instants import MAX_TIME_MS, from_ms, out_of_bounds, to_ms
@@ -60,7 +60,7 @@ def _source_frame(g: Generator, step: PlannedStep, node: Source, name: str) -> t
     g.names.update(decoder.names)
     # several sources may enter one agent, each by its own decoder
     g.names.update({f"_decode_{name}": decoder.decode, f"_recover_{name}": decoder.recover, "_REFUSALS": REFUSALS})
-    columns = {path: (decoder.access[path], _type_at(step.columns, path)) for path in required}
+    columns = {path: (decoder.access[path], type_at(step.columns, path)) for path in required}
     frame = Frame(
         schema=step.columns,
         columns=columns,
@@ -82,15 +82,6 @@ def _source_frame(g: Generator, step: PlannedStep, node: Source, name: str) -> t
     if node.time is not None:
         return frame, _time_lines(g, g.value(node.time, frame))
     return frame, ["ts = rt"]
-
-
-def _type_at(schema: DType, path: Path) -> DType:
-    dtype, nullable = schema, False
-    for name in path:
-        nullable = nullable or dtype.nullable
-        found = dtype.field(name) if dtype.kind is Kind.STRUCT else dtype.item
-        dtype = found if found is not None else DType(Kind.ANY, nullable=True)
-    return dtype.optional() if nullable else dtype
 
 
 def _time_lines(g: Generator, value: Value) -> list[str]:
@@ -149,7 +140,7 @@ def exchange_head(g: Generator, step: PlannedStep, name: str) -> None:
     fields = ["ts", "w", "b", "k", *(f"x{n}" for n in range(len(paths)))]
     types = dict(step.columns.fields)
     key = [(f"k{n}", dtype) for n, (_, dtype) in enumerate(step.key)]
-    columns: dict[Path, Value] = {p: (f"x{n}", _type_at(step.columns, p)) for n, p in enumerate(paths)}
+    columns: dict[Path, Value] = {p: (f"x{n}", type_at(step.columns, p)) for n, p in enumerate(paths)}
     columns |= {(column,): (code, types[column]) for (column, _), (code, _) in zip(step.key, key, strict=True)}
     g.names.update(_from_ms=from_ms, _text=_text)
     nothing = ("None", STR.optional())
@@ -159,8 +150,8 @@ def exchange_head(g: Generator, step: PlannedStep, name: str) -> None:
     bound = "(wm if wm < lim else lim)"
     frame = Frame(step.columns, columns, "ts", ("own", 0), bound, key=tuple(key), key_code=whole, metas=metas)
     g.refire = "nxt = t.next_ms"
-    shown = "".join(f", **{{{'.'.join(p)!r}: x{n}}}" for n, p in enumerate(paths))
-    g.failure = f"t.fail_row(e, {step.id!r}, k, ts{shown})"
+    shown = ", ".join(f"{'.'.join(p)!r}: x{n}" for n, p in enumerate(paths))
+    g.failure = f"t.fail_row(e, {step.id!r}, k, ts, {{{shown}}})"
     with w.block(f"def {name}(t, ch, rows):"):
         prologue = w.mark()
         w.line("own = ch.floor_ms")

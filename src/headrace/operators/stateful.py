@@ -251,7 +251,7 @@ def rows_head(g: Generator, step: PlannedStep, port: str, name: str) -> None:
     w = g.writer
     g.names["_from_ms"] = from_ms
     key, frame, time = _row_frame(g, step)
-    g.failure = f"t.fail_row(e, {step.id!r}, k, ts)"
+    g.failure = f"t.fail_row(e, {step.id!r}, k, ts, {{}})"
     with w.block(f"def {name}(t, items, start, end, wm):"):
         prologue = w.mark()
         with w.block("for k, st in items:"), g.guarded():

@@ -46,11 +46,11 @@ def emit_select(g: Generator, step: PlannedStep, node: Select, frame: Frame, *, 
 
 
 def emit_explode(g: Generator, step: PlannedStep, node: Explode, frame: Frame) -> None:
-    """Loop over the elements of a list; null counts as empty."""
+    """Loop over the elements of a list; null counts as empty. One that fails does not take the rest with it."""
     code, dtype = g.value(node.items, frame)
     local = g.writer.fresh("i")
     items = code if not dtype.nullable else f"({code} or ())"
-    with g.writer.block(f"for {local} in {items}:"):
+    with g.writer.block(f"for {local} in {items}:"), g.guarded():
         item = dtype.item if dtype.item is not None else ANY
         inner = frame.computed(step.columns, {node.name: (local, item)}, {})
         g.children(Port(step.id), inner, tail=True)

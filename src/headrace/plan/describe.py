@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from headrace.plan.model import Plan, PlannedStep, grouping, is_stateful
+from headrace.topology.expr import callable_name
 from headrace.topology.nodes import (
     Aggregate,
     Explode,
@@ -91,7 +92,7 @@ def details(node: Node) -> str:
         case Sink():
             return f"topic {node.topic}" + (f", key {node.key}" if node.key is not None else "")
         case Handle():
-            name = f"{node.function.__module__}.{node.function.__qualname__}"
+            name = callable_name(node.function)
             return f"{name}, {node.attempts} attempts, timeout {node.timeout_ms} ms"
         case _:
             assert_never(node)

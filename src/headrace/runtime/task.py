@@ -193,25 +193,26 @@ class Task:
         key = records.keys[index] if records.keys is not None else None
         place = (self.topics.get(channel.source, channel.name), channel.partition, channel.position + index)
         time_ms = records.times[index] if records.times is not None else self.now_ms
-        self._fail(error, place, key, records.values[index], time_ms)
+        self._fail(channel.source, error, place, key, records.values[index], time_ms)
 
-    def fail_row(self, error: Exception, step: str, key: object, time_ms: int, **columns: object) -> None:
+    def fail_row(self, error: Exception, step: str, key: object, time_ms: int, columns: dict[str, object]) -> None:
         """Take a row out that came from another task or a stateful step; its columns stand for the record."""
-        value = _encode({"step": step, "key": key, "time_ms": time_ms, **columns})
-        self._fail(error, (f"{step} (derived)", self.partition, -1), key_bytes(key), value, time_ms)
+        value = _encode({"step": step, "key": key, "time_ms": time_ms, "columns": columns})
+        self._fail(step, error, (f"{step} (derived)", self.partition, -1), key_bytes(key), value, time_ms)
 
-    def _fail(
-        self, error: Exception, place: tuple[str, int, int], key: bytes | None, value: bytes, time_ms: int
+    def _fail(  # noqa: PLR0913, PLR0917
+        self, entry: str, error: Exception, place: tuple[str, int, int], key: bytes | None, value: bytes, time_ms: int
     ) -> None:
         if isinstance(error, HeadraceError) and not isinstance(error, DataError):
             raise error
         step = self._step_of(error)
         topic, partition, offset = place
         message = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
-        if self.code.on_error is OnError.FAIL:
+        policy = self.code.policies[entry]
+        if policy is OnError.FAIL:
             text = f"step {step!r}: {message} (topic {topic}, partition {partition}, offset {offset})"
             raise DataError(text) from error
-        if self.code.on_error is OnError.SKIP:
+        if policy is OnError.SKIP:
             self.counters.skipped += 1
             return
         self.counters.dead_letters += 1

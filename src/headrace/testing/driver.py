@@ -212,5 +212,5 @@ class TopologyDriver:
             msg = f"topology {self.plan.name!r} has no source that reads topic {topic!r}; it reads {known}"
             raise ConfigError(msg)
         if self._finished:
-            msg = f"the input of topology {self.plan.name!r} was ended: pipe records in before finish(), or restart()"
+            msg = f"the input of topology {self.plan.name!r} was ended by finish(): pipe in before, or restart()"
             raise ConfigError(msg)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace.event.dtypes import DType
-from headrace.topology.expr import Expr, lift
+from headrace.topology.expr import Expr, callable_name, lift
 
 DEFAULT_LIMIT = 1000
 
@@ -49,7 +49,7 @@ class Aggregate:
         if self.limit is not None:
             parts.append(f"limit={self.limit}")
         if self.custom is not None:
-            parts.insert(0, f"{self.custom.add.__module__}.{self.custom.add.__qualname__}")
+            parts.insert(0, callable_name(self.custom.add))
         return f"{self.function}({', '.join(parts)})"
 
 

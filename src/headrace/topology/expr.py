@@ -12,11 +12,12 @@ Nulls are as in SQL: they propagate; ``filter`` keeps a record only if its condi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
+from functools import partial
 from typing import NoReturn
 
 from headrace.event.dtypes import DType
@@ -261,8 +262,16 @@ class Apply(Expr):
     returns: DType | type
 
     def __str__(self) -> str:
-        name = f"{self.function.__module__}.{self.function.__qualname__}"
-        return f"apply({', '.join((name, *map(str, self.args)))})"
+        return f"apply({', '.join((callable_name(self.function), *map(str, self.args)))})"
+
+
+def callable_name(function: Callable[..., object]) -> str:
+    """Return a stable name of a callable: not its address, which differs in every process."""
+    if isinstance(function, partial):
+        given = [repr(a) for a in function.args] + [f"{k}={v!r}" for k, v in function.keywords.items()]
+        return f"partial({', '.join((callable_name(function.func), *given))})"
+    owner = function if hasattr(function, "__qualname__") else type(function)
+    return f"{owner.__module__}.{owner.__qualname__}" if getattr(owner, "__module__", None) else owner.__qualname__
 
 
 def lift(value: object) -> Expr:
@@ -299,20 +308,23 @@ def children(expr: Expr) -> tuple[Expr, ...]:
             return ()
 
 
+def walk(expr: Expr) -> Iterator[Expr]:
+    """Yield the expression and all it is made of. Long chains nest deeper than Python calls may."""
+    waiting = [expr]
+    while waiting:
+        found = waiting.pop()
+        yield found
+        waiting.extend(children(found))
+
+
 def columns(expr: Expr) -> set[tuple[str, ...]]:
     """Return the paths of all columns that the expression reads."""
-    found = {expr.path} if isinstance(expr, Column) else set()
-    for child in children(expr):
-        found |= columns(child)
-    return found
+    return {found.path for found in walk(expr) if isinstance(found, Column)}
 
 
 def metas(expr: Expr) -> set[str]:
     """Return the names of all record properties that the expression reads."""
-    found = {expr.name} if isinstance(expr, Meta) else set()
-    for child in children(expr):
-        found |= metas(child)
-    return found
+    return {found.name for found in walk(expr) if isinstance(found, Meta)}
 
 
 class _Columns:
