@@ -17,7 +17,7 @@ PYTEST := $(BIN)/python -m pytest --doctest-modules src tests --ignore=src/headr
 .PHONY: demo test check bench docs venv lint lock clean
 
 demo: $(READY)
-	@$(BIN)/headrace demo
+	@$(BIN)/python -m workers.demo
 
 # pytest comes last: its closing line is the result.
 test: lint docs

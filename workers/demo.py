@@ -45,6 +45,7 @@ def _demo(directory: Path, events: int, seed: int) -> bool:
     with _worker(directory, day) as worker:
         tables |= {table: reader for engine in worker.engines.values() for table, reader in engine.tables.items()}
         display.say(f"Running {len(worker.plans)} topologies with {len(tables)} tables.")
+        display.watch(_to_read(worker, day))
         with display.running():
             summary = worker.run(on_progress=display.progress)
             display.progress(summary)
@@ -60,6 +61,16 @@ def _worker(directory: Path, day: Day) -> Worker:
     settings = WorkerSettings(data_dir=directory / "data", partitions=2)
     inputs = {topic: [str(path)] for topic, path in day.files.items()}
     return Worker(TOPOLOGIES, settings, inputs=inputs)
+
+
+def _to_read(worker: Worker, day: Day) -> dict[str, int]:
+    """Return how many records each topology reads, of those that read nothing but the day itself."""
+    topics = {plan.name: [source.topic for source in plan.sources] for plan in worker.plans}
+    return {
+        name: sum(day.tallies[topic].records for topic in read)
+        for name, read in topics.items()
+        if all(topic in day.tallies for topic in read)
+    }
 
 
 def _account(display: Display, worker: Worker, summary: Summary, day: Day) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from decimal import Decimal
@@ -25,6 +25,7 @@ class Display:
         """Find out what standard output is."""
         self.console = Console(highlight=False, soft_wrap=True)
         self._best = best
+        self._records: dict[str, int] = {}
         self._live = Live(console=self.console, auto_refresh=False) if self.console.is_terminal else None
 
     @property
@@ -45,11 +46,24 @@ class Display:
         if self._live is not None:
             self._live.update(Group(_counters(summary), rows_table("Revenue so far", self._best())), refresh=True)
             return
-        reached = _reached(summary.watermark, ended=summary.ended)
+        reached = _reached(self._complete_up_to(summary), ended=summary.ended)
         self.say(
             f"  {summary.elapsed_s:5.1f} s  {summary.records_in:>9,} records  {summary.rate:>9,.0f}/s"
             f"  the day is complete up to {reached}"
         )
+
+    def watch(self, records: Mapping[str, int]) -> None:
+        """Measure progress by these topologies, each of which reads so many records of the day."""
+        self._records = dict(records)
+
+    def _complete_up_to(self, summary: Summary) -> datetime | None:
+        """Return the time up to which the watched topologies are complete; None: one has not begun.
+
+        It never goes back, as the minimum over those that have begun would whenever one begins.
+        """
+        behind = [one for one in summary.topologies if one.records_in < self._records.get(one.name, 0)]
+        reached = [one.watermark for one in behind if one.watermark is not None]
+        return min(reached, default=None) if len(reached) == len(behind) else None
 
     def rows(self, title: str, rows: Sequence[Row]) -> None:
         """Show rows under a title."""

@@ -1,7 +1,7 @@
-"""Headrace: distributed stream processing for Python.
+"""Headrace: stream processing for Python.
 
 Declare topologies of filter, transform, window, aggregate and table steps over topics; run
-them on one machine or on a fleet; query their tables while they run.
+them on one machine; query their tables while they run.
 """
 
 from headrace.errors import ConfigError, DataError, HeadraceError, StateError, TopologyError

@@ -15,6 +15,8 @@ from headrace.errors import ConfigError
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+# Also of a name that is misspelt: what it holds is a password all the same.
+_SECRET = re.compile("pass|secret|token|pwd", re.IGNORECASE)
 
 
 def _duration(value: object) -> object:
@@ -81,7 +83,7 @@ class WorkerSettings(Settings):
     """Bound of the state held in memory between checkpoints, for each topology."""
     checkpoint_interval: Annotated[Duration, Field(gt=timedelta(0))] = timedelta(milliseconds=100)
     """How often outputs, state and positions are written."""
-    read_bytes: Bytes = ByteSize(1 << 21)
+    read_bytes: Bytes = ByteSize(1 << 19)
     """How much of one input is read at a time."""
     max_record_bytes: Bytes = ByteSize(64 << 20)
     """Longest line that is taken whole; a longer one is cut and becomes a dead letter."""
@@ -99,5 +101,6 @@ def _message(model: str, error: ValidationError) -> str:
     lines = []
     for fault in error.errors():
         name = ".".join(str(part) for part in fault["loc"]) or "settings"
-        lines.append(f"  {name}: {fault['msg']}, got {fault.get('input')!r}")
+        got = "a value that is not shown" if _SECRET.search(name) else repr(fault.get("input"))
+        lines.append(f"  {name}: {fault['msg']}, got {got}")
     return f"{model}: {len(lines)} wrong setting{'s' if len(lines) > 1 else ''}:\n" + "\n".join(lines)

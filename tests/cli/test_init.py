@@ -6,13 +6,15 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.cli.commands import environment, headrace
+from tests.cli.commands import ROOT, environment, headrace
 
 
 def test_a_new_fleet_has_the_reference_shape(tmp_path: Path) -> None:
     done = headrace("init", "My Shop", cwd=tmp_path)
     fleet = tmp_path / "My Shop"
     assert done.code == 0
+    assert done.err.endswith(f"its environment needs headrace: pip install -e '{ROOT}[embedded,query]' pytest\n")
+    assert f"pip install -e '{ROOT}[embedded,query]' pytest\n" in (fleet / "README.md").read_text()
     assert {path.name for path in fleet.iterdir()} == {
         ".gitignore",
         "README.md",

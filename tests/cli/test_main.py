@@ -29,7 +29,7 @@ def test_help_takes_less_than_half_a_second_over_python_itself() -> None:
     assert _least_cpu_seconds(command("--help")) - _least_cpu_seconds([sys.executable, "-c", "pass"]) < 0.5
 
 
-@pytest.mark.parametrize("name", ["run", "plan", "query", "topics", "init", "schema", "demo"])
+@pytest.mark.parametrize("name", ["run", "plan", "query", "topics", "init", "schema"])
 def test_help_names_every_command(tmp_path: Path, name: str) -> None:
     done = headrace("--help", cwd=tmp_path)
     assert (done.code, done.err) == (0, "")
@@ -80,11 +80,3 @@ def test_a_fault_of_the_topology_is_listed_and_exits_with_2(fleet: Path) -> None
     done = headrace("plan", "shop.py", cwd=fleet)
     assert done.code == 2
     assert done.err.startswith("headrace: topology 'shop' has 1 fault:\n  1. step 'big'")
-
-
-def test_demo_needs_the_reference_fleet(tmp_path: Path) -> None:
-    done = headrace("demo", cwd=tmp_path)
-    assert (done.code, done.err) == (
-        2,
-        f"headrace: no workers/demo.py in {tmp_path}. Run this command in the root of the Headrace repository.\n",
-    )

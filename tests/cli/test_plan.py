@@ -60,12 +60,36 @@ def test_a_change_that_loses_state_exits_with_1(saved: Path) -> None:
     assert "LOST" in done.out
 
 
-@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"topology": "shop"}'])
+@pytest.mark.parametrize("text", ["", "[1]", "{}", '{"topology": "shop"}', '{"topology":"shop","format":1}'])
 def test_what_is_no_saved_plan_is_refused(fleet: Path, text: str) -> None:
     (fleet / "old.json").write_text(text)
     done = headrace("plan", "shop.py", "--diff", "old.json", cwd=fleet)
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith("headrace: ")
+    assert "Traceback" not in done.err
+
+
+def test_a_changed_function_is_told(fleet: Path) -> None:
+    shop = fleet / "shop.py"
+    shop.write_text(
+        shop.read_text().replace("col.amount >= 100", "apply(lambda amount: amount >= 100, col.amount, returns=bool)")
+        .replace("from headrace import", "from headrace import apply,")
+    )  # fmt: skip
+    (fleet / "old.json").write_text(headrace("plan", "shop.py", "--json", cwd=fleet).out)
+    shop.write_text("\n\n" + shop.read_text().replace(">= 100", ">= 200"))
+    done = headrace("plan", "shop.py", "--diff", "old.json", cwd=fleet)
+    assert (done.code, done.err) == (0, "")
+    assert done.out == "big: function _headrace_target_shop.<lambda> changed\nall state survives\n"
+
+
+def test_faults_of_a_declaration_are_listed_without_a_traceback(fleet: Path) -> None:
+    shop = fleet / "shop.py"
+    wrong = shop.read_text().replace("col.amount >= 100", "'amount >'").replace('tumbling("1m")', "tumbling(5)")
+    shop.write_text(wrong)
+    done = headrace("plan", "shop.py", cwd=fleet)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("headrace: topology 'shop' has 2 faults:\n  1. step 'big', where: expected a rule, ")
+    assert "Traceback" not in done.err
 
 
 def test_a_plan_of_another_topology_is_refused(saved: Path) -> None:

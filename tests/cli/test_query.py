@@ -72,6 +72,18 @@ def test_a_wrong_question_has_a_clear_answer(ran: Path, args: tuple[str, ...], c
     assert not (ran / "nowhere").exists()
 
 
+def test_from_another_directory_the_target_is_asked_for(ran: Path) -> None:
+    (ran / "elsewhere").mkdir()
+    data = ("--data-dir", str(ran / ".headrace"))
+    done = headrace("query", "revenue", *data, cwd=ran / "elsewhere")
+
+    assert done.code == 2
+    assert "ran 'shop.py'. there is no file 'shop.py'" in done.err
+    assert done.err.endswith("From another directory, name it with --target.\n")
+    target = ("--target", str(ran / "shop.py"))
+    assert headrace("query", "revenue", *data, *target, cwd=ran / "elsewhere").code == 0
+
+
 def test_a_url_left_by_a_killed_worker_is_passed_over(ran: Path) -> None:
     (ran / ".headrace" / "http.url").write_text("http://127.0.0.1:9\n")
     assert headrace("query", "revenue", "FR", cwd=ran).code == 0

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.cli.commands import ORDERS, headrace, running
+from tests.cli.commands import ORDERS, command, environment, headrace, running
 
 INPUT = ("--input", "orders=orders.ndjson")
 NDJSON = {"content-type": "application/x-ndjson"}
@@ -68,12 +72,20 @@ def test_the_summary_is_json_on_request(fleet: Path) -> None:
     }
 
 
+def test_dead_letters_are_a_failure_on_request(fleet: Path) -> None:
+    (fleet / "orders.ndjson").write_text("not json\n")
+
+    assert headrace("run", "shop.py", *INPUT, "--fail-on-dead-letters", cwd=fleet).code == 1
+    (fleet / "orders.ndjson").write_text(ORDERS)
+    assert headrace("run", "shop.py", *INPUT, "--fail-on-dead-letters", "--data-dir", "other", cwd=fleet).code == 0
+
+
 def test_dead_letters_are_told_and_are_no_failure(fleet: Path) -> None:
     (fleet / "orders.ndjson").write_text(ORDERS + '{"id": "5", "country": "DE", "amount": -1}\nnot json\n')
     done = headrace("run", "shop.py", *INPUT, cwd=fleet)
 
     assert done.code == 0
-    assert "2 records are in shop.dead-letters: headrace topics tail shows why" in done.err
+    assert "2 records are in shop.dead-letters: headrace topics tail shop.dead-letters shows why" in done.err
     letters = headrace("topics", "tail", "shop.dead-letters", "--json", cwd=fleet).out.splitlines()
     assert len({json.loads(letter)["headers"]["headrace-offset"] for letter in letters}) == 2
 
@@ -84,6 +96,11 @@ def test_dead_letters_are_told_and_are_no_failure(fleet: Path) -> None:
         (("--input", "orders"), "--input: expected TOPIC=PATH, got 'orders'"),
         (("--input", "orders=nope.ndjson"), "there is no input 'nope.ndjson'"),
         (("--input", "oders=orders.ndjson"), "input for topic 'oders': no topology reads it"),
+        (
+            ("--input", "orders=pyproject.toml"),
+            "--input orders=pyproject.toml: a file without a known suffix is read as",
+        ),
+        ((*INPUT, "--output", "big-orders=big.csv"), "--output big-orders=big.csv: outputs are NDJSON, not .csv"),
         ((*INPUT, "--cache", "much"), "--cache: expected a size such as 64MB or 1GB, got 'much'"),
         ((*INPUT, "--checkpoint-interval", "0s"), "--checkpoint-interval: expected a duration above zero, got '0s'"),
         ((*INPUT, "--http", "8642"), "--http: expected HOST:PORT such as 127.0.0.1:8642, got '8642'"),
@@ -93,11 +110,59 @@ def test_dead_letters_are_told_and_are_no_failure(fleet: Path) -> None:
     ],
 )
 def test_wrong_arguments_exit_with_2_and_touch_nothing(fleet: Path, args: tuple[str, ...], message: str) -> None:
+    (fleet / "pyproject.toml").write_text('[project]\nname = "shop"\n')
     done = headrace("run", "shop.py", *args, cwd=fleet)
 
     assert (done.code, done.out) == (2, "")
     assert done.err.startswith(f"headrace: {message}")
     assert not (fleet / ".headrace").exists()
+
+
+def test_a_file_of_another_suffix_is_read_if_it_begins_as_ndjson(fleet: Path) -> None:
+    (fleet / "orders.log").write_text("\n" + ORDERS)
+
+    assert "done: 4 in" in headrace("run", "shop.py", "--input", "orders=orders.log", cwd=fleet).err
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("CACHE_BYTES", "bogus", "cache_bytes: "),
+        ("FSYNC", "perhaps", "fsync: "),
+        ("LOG_RETENTION", "long", "log_retention: "),
+        ("MAX_RECORD_BYTES", "-1", "max_record_bytes: "),
+        ("CHECKPOINT_INTERVAL", "soon", "checkpoint_interval: "),
+    ],
+)
+def test_a_wrong_setting_of_the_environment_is_refused(
+    fleet: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str, message: str
+) -> None:
+    monkeypatch.setenv(f"HEADRACE_{name}", value)
+    done = headrace("run", "shop.py", *INPUT, cwd=fleet)
+
+    assert done.code == 2
+    assert message in done.err
+
+
+def test_options_win_over_the_environment(fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_CACHE_BYTES", "bogus")
+    monkeypatch.setenv("HEADRACE_DATA_DIR", "from-environment")
+    monkeypatch.setenv("HEADRACE_PARTITIONS", "3")
+
+    assert headrace("run", "shop.py", *INPUT, "--cache", "8MB", cwd=fleet).code == 0
+    assert json.loads((fleet / "from-environment/headrace.json").read_text())["partitions"] == 3
+    assert len(json.loads(headrace("query", "revenue", "--json", cwd=fleet).out)) == 3
+    assert headrace("run", "shop.py", *INPUT, "--cache", "8MB", "--data-dir", "given", cwd=fleet).code == 0
+    assert (fleet / "given/headrace.json").exists()
+
+
+def test_the_longest_record_can_be_set(fleet: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_MAX_RECORD_BYTES", "1KiB")
+    monkeypatch.setenv("HEADRACE_READ_BYTES", "512")
+    (fleet / "orders.ndjson").write_text(ORDERS.replace('"1"', f'"{"x" * 5_000}"'))
+    found = json.loads(headrace("run", "shop.py", *INPUT, "--json", cwd=fleet).out)
+
+    assert (found["records_in"], found["dead_letters"]) == (4, 1)
 
 
 def test_a_directory_of_something_else_exits_with_3(fleet: Path) -> None:
@@ -161,3 +226,87 @@ def test_partitions_of_an_existing_directory_are_kept(fleet: Path) -> None:
 
     assert headrace("run", "shop.py", *INPUT, cwd=fleet).code == 0
     assert headrace("run", "shop.py", *INPUT, "--partitions", "3", cwd=fleet).code == 3
+
+
+SECOND = """
+returns = topology.source("returns", topic="returns", schema=Order, time=col.at)
+returns.sink("returned", topic="returned")
+"""
+
+
+def test_a_topic_that_waits_for_http_is_named_at_the_start(fleet: Path) -> None:
+    shop = fleet / "shop.py"
+    shop.write_text(shop.read_text() + SECOND)
+    with running("shop.py", *INPUT, cwd=fleet) as worker:
+        assert worker.process.stderr is not None
+        assert worker.process.stderr.readline() == (
+            "topic returns has no --input: waiting for events over HTTP; Ctrl-C ends\n"
+        )
+    with running("shop.py", cwd=fleet) as worker:
+        assert worker.process.stderr is not None
+        assert worker.process.stderr.readline().startswith("topics orders, returns have no --input: waiting ")
+
+
+def test_a_usual_port_that_is_taken_is_told_with_the_one_in_its_place(fleet: Path) -> None:
+    holder = socket.socket()
+    with suppress(OSError):  # taken by somebody else: as good
+        holder.bind(("127.0.0.1", 8642))
+        holder.listen()
+    process = subprocess.Popen(
+        command("run", "shop.py"), cwd=fleet, env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    with holder, process:
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        process.kill()
+    assert first.startswith("port 8642 is taken (by another worker?): listening on http://127.0.0.1:")
+
+
+def test_a_disk_that_is_full_exits_with_3_and_loses_nothing(fleet: Path) -> None:
+    disk = fleet / "small"
+    with _disk(disk, "8m"):
+        minute = ORDERS.replace("12:01:00", "12:00:00")  # nothing is late
+        (fleet / "orders.ndjson").write_text(
+            "".join(minute.replace('"id": "', f'"id": "{n:0500}-') for n in range(9_000))
+        )
+        args = ("run", "shop.py", *INPUT, "--data-dir", str(disk / "data"))
+        full = headrace(*args, cwd=fleet)
+        _mount("-o", "remount,size=256m", str(disk))
+        again = headrace(*args, cwd=fleet)
+        rows = json.loads(headrace("query", "revenue", "--json", "--data-dir", f"{disk}/data", cwd=fleet).out)
+
+    assert full.code == 3, full.err
+    assert "Traceback" not in full.err
+    assert again.code == 0, again.err
+    assert sum(row["orders"] for row in rows) == 36_000
+
+
+def test_a_disk_that_is_read_only_exits_with_3(fleet: Path) -> None:
+    disk = fleet / "small"
+    with _disk(disk, "32m"):
+        args = ("run", "shop.py", *INPUT, "--data-dir", str(disk / "data"))
+        assert headrace(*args, cwd=fleet).code == 0
+        _mount("-o", "remount,ro", str(disk))
+        done = headrace(*args, cwd=fleet)
+
+    assert done.code == 3, done.err
+    assert "Traceback" not in done.err
+    assert done.err.startswith("headrace: ")
+
+
+def _mount(*args: str) -> None:
+    subprocess.run(["mount", *args], check=True, capture_output=True)
+
+
+@contextmanager
+def _disk(place: Path, size: str) -> Iterator[None]:
+    """Mount a file system in memory of a size."""
+    place.mkdir()
+    try:
+        _mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place))
+    except (OSError, subprocess.CalledProcessError) as error:
+        pytest.skip(f"mounting a small file system takes root: {error}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", str(place)], check=True, capture_output=True)

@@ -53,6 +53,19 @@ def test_an_upcaster_bridges_an_incompatible_change(fleet: Path) -> None:
     assert "upcasters" in done.err
 
 
+def test_checking_a_schema_runs_no_upcaster(fleet: Path) -> None:
+    (fleet / "old.json").write_text(headrace("schema", "json", "shop:Shipped", cwd=fleet).out)
+    shop = fleet / "shop.py"
+    changed = shop.read_text().replace("version=1", "version=2").replace("order: str\n", "order: str\n    by: str\n")
+    upcaster = (
+        "from headrace.event import upcaster\n\n"
+        "@upcaster(Shipped, from_version=1)\ndef _bridge(data):\n    print('called')\n    return data\n"
+    )
+    shop.write_text(changed + upcaster)
+    done = headrace("schema", "check", "old.json", "shop:Shipped", cwd=fleet)
+    assert (done.code, done.out) == (0, "by: new required field without a default\n")
+
+
 def test_what_is_no_model_is_refused(fleet: Path) -> None:
     (fleet / "old.json").write_text("{}")
     assert headrace("schema", "check", "old.json", "shop:Order", cwd=fleet).code == 2

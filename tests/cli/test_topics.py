@@ -47,6 +47,19 @@ def test_a_record_is_shown_with_its_place(ran: Path) -> None:
     assert json.loads(line).keys() == {"partition", "offset", "time", "key", "value", "headers"}
 
 
+def test_a_dead_letter_is_shown_with_why_it_is_one(fleet: Path) -> None:
+    bad = '{"id": "5", "country": "DE", "amount": -1, "at": "2024-05-01T12:00:00Z"}'
+    (fleet / "orders.ndjson").write_bytes(ORDERS.encode() + bad.encode() + b"\n\x1b[31m \xff\n")
+    assert headrace("run", "shop.py", "--input", "orders=orders.ndjson", cwd=fleet).code == 0
+    done = headrace("topics", "tail", "shop.dead-letters", cwd=fleet)
+
+    assert "step orders, orders-0@4: field 'amount': " in done.out
+    assert f"\n  {bad}\n" in done.out
+    assert "\n  \\x1b[31m \ufffd\n" in done.out
+    (line, _) = headrace("topics", "tail", "shop.dead-letters", "--json", cwd=fleet).out.splitlines()
+    assert json.loads(line)["headers"]["headrace-step"] == "orders"
+
+
 def test_an_unknown_topic_is_refused(ran: Path) -> None:
     done = headrace("topics", "tail", "nope", cwd=ran)
 

@@ -4,13 +4,16 @@ import importlib
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from headrace.plan import compile_plan
 from headrace.runtime.loading import load_target
+from headrace.runtime.summary import Summary, TopologySummary
 from workers import demo, simulate
+from workers.demo_display import Display
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("access", "shop", "warehouse", "history")
@@ -49,6 +52,23 @@ def test_the_demo_answers_its_questions_and_accounts_for_every_record(capsys: py
         assert lines[place + 2].strip(), question
     assert lines[-1].endswith("every record is accounted for.")
     assert not any("\x1b" in line for line in lines)
+
+
+def test_what_the_demo_says_to_be_complete_never_goes_back(capsys: pytest.CaptureFixture[str]) -> None:
+    def one(name: str, records: int, hour: int | None) -> TopologySummary:
+        return TopologySummary(
+            name, records, 0, 0, 0, 0, None if hour is None else datetime(2026, 1, 5, hour, tzinfo=UTC)
+        )
+
+    display = Display(list)
+    display.watch({"first": 10, "second": 10})
+    for first, second, derived in (
+        (one("first", 5, 9), one("second", 0, None), one("derived", 0, None)),
+        (one("first", 6, 10), one("second", 1, 7), one("derived", 0, None)),
+        (one("first", 10, None), one("second", 2, 8), one("derived", 1, 3)),
+    ):
+        display.progress(Summary((first, second, derived), 1.0))
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == ["-", "07:00", "08:00"]
 
 
 def test_the_demo_ends_by_itself_when_it_is_not_on_a_terminal() -> None:

@@ -162,6 +162,19 @@ def test_constants_are_never_pasted_as_code() -> None:
     assert run(col.f < float("inf")) is True
 
 
+@pytest.mark.parametrize(
+    "expr",
+    [
+        Literal(5),
+        Unary("-", Literal(-19)),
+        Binary("+", Literal(1), Literal(2)),
+        Call("coalesce", (Literal(0), col.i)),
+    ],
+)
+def test_a_constant_may_be_tested_for_null(expr: Expr) -> None:
+    assert run(Call("is_null", (expr,))) is False
+
+
 def test_names_do_not_collide_with_those_of_the_caller() -> None:
     from headrace.operators.expressions import Emitter
     from tests.language.support import DictScope

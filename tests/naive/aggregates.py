@@ -80,16 +80,25 @@ def _nonempty(spec: Aggregate, kept: list[Entry], values: list[Any]) -> Any:  # 
 
 
 def _total(values: list[Any]) -> Any:
+    if isinstance(values[0], float) and not all(map(math.isfinite, values)):
+        return sum(values)
     return math.fsum(values) if isinstance(values[0], float) else sum(values[1:], start=values[0])
 
 
 def _mean(values: list[Any]) -> Any:
     if isinstance(values[0], Decimal):
-        return sum(values, start=Decimal(0)) / len(values)
+        return sum(values[1:], start=values[0]) / len(values)
+    if not all(map(math.isfinite, values)):
+        return sum(values) / len(values)
     return float(sum(map(Fraction, values)) / len(values))
 
 
 def _variance(values: list[Any]) -> float | None:
     if len(values) < 2:
         return None
-    return float(statistics.variance([Fraction(v) for v in values]))
+    if not all(map(math.isfinite, values)):
+        return math.nan
+    try:
+        return float(statistics.variance([Fraction(v) for v in values]))
+    except OverflowError:  # larger than any float
+        return math.inf

@@ -7,11 +7,15 @@ and is computed anew from its definition.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
+
+import msgspec
 
 from headrace.topology import nodes
 from headrace.topology.aggregates import Aggregate as AggregateSpec
@@ -54,6 +58,15 @@ def to_ms(value: datetime | int) -> int:
         return value
     aware = value.replace(tzinfo=UTC) if value.tzinfo is None else value
     return (aware - EPOCH) // timedelta(milliseconds=1)
+
+
+def one_form(part: Any) -> Any:
+    """Return a key's part so that equal parts are the same, or refuse it: it must equal itself."""
+    if part is None or part != part:  # noqa: PLR0124 - as NaN does not
+        raise ValueError("no key")
+    if isinstance(part, Decimal):
+        return Decimal(format(part.normalize(), "f")) if part else Decimal(0)
+    return part + 0.0 if isinstance(part, float) else part
 
 
 class Interpreter:
@@ -146,9 +159,7 @@ class Interpreter:
             case nodes.Merge():
                 yield out, record
             case nodes.GroupBy():
-                key = tuple((name, value(expr)) for name, expr in node.keys)
-                if any(part is None for _, part in key):
-                    raise ValueError("key is null")
+                key = tuple((name, one_form(value(expr))) for name, expr in node.keys)
                 yield out, replace(record, key=key, columns={**record.columns, **dict(key)})
             case nodes.Table():
                 yield from self._table(node, record, deleted=node.delete is not None and value(node.delete) is True)
@@ -156,12 +167,22 @@ class Interpreter:
                 yield from self._aggregate(node, record)
             case nodes.Sink():
                 topic = node.topic if isinstance(node.topic, str) else value(node.topic)
-                if topic is None:
-                    raise ValueError("topic is null")
+                if (
+                    not isinstance(topic, str)
+                    or not re.fullmatch(r"[A-Za-z0-9._-]{1,200}", topic)
+                    or set(topic) == {"."}
+                ):
+                    raise ValueError("no topic name")
                 self.outputs[topic].append(dict(record.columns))
             case nodes.Handle():
-                asyncio.run(node.function(dict(record.columns)))
-                self.calls[node.id].append(dict(record.columns))
+                row = dict(record.columns)
+                self.calls[node.id].append(row)
+                try:
+                    asyncio.run(node.function(row))
+                except Exception:
+                    # the handler's record is the row, as it was handed over
+                    sent = msgspec.json.encode(row)
+                    self._fail(node.id, replace(record, origin=(*record.origin[:3], sent)))
 
     def _table(self, node: nodes.Table, record: Record, *, deleted: bool) -> Iterator[tuple[Port, Record]]:
         ident = tuple(part for _, part in record.key)
@@ -176,6 +197,8 @@ class Interpreter:
         args = tuple(
             tuple(evaluate(a, record.columns, record.meta) for a in spec.args) for _, spec in node.aggregates
         )  # fmt: skip
+        changed = {every: dict(self.changed[node.id, every]) for every in node.every_ms}
+        before = list(self.live[node.id]), dict(self.tables[node.id])
         groups = self._groups(node, record)
         if not groups:
             self.late += 1
@@ -183,7 +206,16 @@ class Interpreter:
         self.arrival += 1
         for group in groups:
             group.rows.append((self.arrival, record.time_ms, args))
-            self.tables[node.id][group.ident] = columns = self._row(node, group, record.key)
+        try:
+            rows = [self._row(node, group, record.key) for group in groups]
+        except Exception:
+            self.live[node.id], self.tables[node.id] = before
+            self.changed.update({(node.id, every): known for every, known in changed.items()})
+            for group in groups:
+                group.rows.pop()
+            raise
+        for group, columns in zip(groups, rows, strict=True):
+            self.tables[node.id][group.ident] = columns
             for every in node.every_ms:
                 self.changed[node.id, every][group.ident] = group
             yield Port(node.id, "update"), replace(record, columns=columns)

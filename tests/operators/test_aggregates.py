@@ -4,6 +4,7 @@ from decimal import Decimal
 import pytest
 
 from headrace import Topology, agg, col
+from headrace.operators.distinct import SCANNED, Distinct, add_distinct
 from headrace.testing import TopologyDriver
 from tests.operators.support import click, clicks
 
@@ -110,3 +111,40 @@ def test_several_aggregates_share_one_row() -> None:
     driver = TopologyDriver(topology)
     driver.pipe("clicks", NUMBERS)
     assert driver.table("table") == [{"user": "a", "n": 6, "total": 20, "top": 7}]
+
+
+@pytest.mark.parametrize("checkpoints", [False, True], ids=["at-once", "restart-after-each"])
+def test_a_large_set_holds_the_first_distinct_values(checkpoints) -> None:
+    records = [click("a", i, n=i * 7 % 30) for i in range(60)]
+    expected = list(dict.fromkeys(record["n"] for record in records))
+    assert aggregate(agg.collect_set(col.n), records, checkpoints=checkpoints) == expected
+    assert aggregate(agg.collect_set(col.n, limit=20), records, checkpoints=checkpoints) == expected[:20]
+
+
+def test_a_set_of_lists_and_dicts_holds_each_once() -> None:
+    records = [click("a", i, lines=[{"sku": str(i % 20), "quantity": i % 2}]) for i in range(60)]
+    assert aggregate(agg.collect_set(col.lines), records) == [record["lines"] for record in records[:20]]
+
+
+def test_a_set_of_thousands_does_not_look_through_all_of_them() -> None:
+    compared = 0
+
+    class Counted(int):
+        def __eq__(self, other: object) -> bool:
+            nonlocal compared
+            compared += 1
+            return int(self) == other
+
+        def __hash__(self) -> int:
+            return int(self)
+
+    known: list | Distinct = list(map(Counted, range(SCANNED)))
+    for number in range(2 * SCANNED, 4000):
+        known = add_distinct(known, Counted(number), Counted(number), 10_000)
+    assert len(known) == SCANNED + 4000 - 2 * SCANNED
+    assert compared < 4000
+
+
+def test_a_mean_larger_than_any_float_is_infinite() -> None:
+    assert aggregate(agg.mean(col.n), [click("a", i, n=10**400) for i in range(2)]) == math.inf
+    assert aggregate(agg.mean(col.n), [click("a", i, n=-(10**400)) for i in range(2)]) == -math.inf

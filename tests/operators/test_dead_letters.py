@@ -1,8 +1,16 @@
+import msgspec
 import pytest
 from pydantic import BaseModel
 
 from headrace import DataError, OnError, Topology, agg, apply, col, tumbling
+from headrace.event import Event
+from headrace.event.dtypes import ANY
+from headrace.plan import compile_plan
+from headrace.runtime.engine import Engine, EngineSettings
+from headrace.runtime.records import Records
+from headrace.state.memory import MemoryBackend
 from headrace.testing import CrashPoint, TopologyDriver
+from headrace.testing.outputs import StoredOutput, dead_letter
 from tests.operators.support import Click, click, clicks, only
 
 
@@ -13,43 +21,155 @@ def explode_on_three(n: int | None) -> int | None:
     return n
 
 
+def odd_object(n: int) -> object:
+    return object()
+
+
 def driver_of(declare, **options) -> TopologyDriver:
     topology = Topology("t")
     declare(clicks(topology, **options)).sink("out", topic="out")
     return TopologyDriver(topology)
 
 
+RANGE = "an event time from 1970-01-01T00:00:00Z to 2200-01-01T00:00:00Z"
+CUT = b'{"user": "a", "at": "2024-01-01T00:00:0'
+NOT_UTF8 = b'{"user": "\xff\xfe", "at": "2024-01-01T00:00:00Z"}'
 BAD = {
-    "truncated JSON": b'{"user": "a", "at": "2024-01-01T00:00:0',
-    "wrong type": b'{"user": "a", "at": "2024-01-01T00:00:00Z", "n": "many"}',
-    "invalid UTF-8": b'{"user": "\xff\xfe", "at": "2024-01-01T00:00:00Z"}',
-    "no object": b"[1, 2]",
-    "empty": b"",
-    "year 1": b'{"user": "a", "at": "0001-01-01T00:00:00Z", "n": 1}',
-    "year 9999": b'{"user": "a", "at": "9999-12-31T23:59:59Z", "n": 1}',
-    "no time": b'{"user": "a", "n": 1}',
+    "truncated JSON": (
+        CUT,
+        f"record: expected valid JSON (EOF while parsing a string at line 1 column 39), got {CUT!r}",
+    ),
+    "wrong type": (
+        b'{"user": "a", "at": "2024-01-01T00:00:00Z", "n": "many"}',
+        "field 'n': expected a valid integer, unable to parse string as an integer, got 'many'",
+    ),
+    "invalid UTF-8": (
+        NOT_UTF8,
+        f"record: expected valid JSON (invalid unicode code point at line 1 column 11), got {NOT_UTF8!r}",
+    ),
+    "no object": (b"[1, 2]", "record: expected an object, got [1, 2]"),
+    "empty": (b"", "record: expected valid JSON (EOF while parsing a value at line 1 column 0), got b''"),
+    "year 1": (
+        b'{"user": "a", "at": "0001-01-01T00:00:00Z", "n": 1}',
+        f"field 'at': expected {RANGE}, got '0001-01-01T00:00:00Z'",
+    ),
+    "year 9999": (
+        b'{"user": "a", "at": "9999-12-31T23:59:59+02:00", "n": 1}',
+        f"field 'at': expected {RANGE}, got '9999-12-31T23:59:59+02:00'",
+    ),
+    "year 1969": (
+        b'{"user": "a", "at": "1969-12-31T23:59:59.999Z", "n": 1}',
+        f"field 'at': expected {RANGE}, got '1969-12-31T23:59:59.999Z'",
+    ),
+    "no time": (b'{"user": "a", "n": 1}', "field 'at': expected a value, got nothing: the field is missing"),
+    "null time": (b'{"user": "a", "at": null}', "field 'at': expected a valid datetime, got None"),
 }
 
 
-@pytest.mark.parametrize("bad", list(BAD.values()), ids=list(BAD))
-def test_a_bad_record_is_a_dead_letter_and_the_rest_goes_on(bad) -> None:
+@pytest.mark.parametrize(("bad", "message"), list(BAD.values()), ids=list(BAD))
+def test_a_bad_record_is_a_dead_letter_and_the_rest_goes_on(bad, message) -> None:
     driver = driver_of(lambda s: s.select("s", col.user, col.n))
     driver.pipe("clicks", [click("a", 0, n=1), bad, click("b", 1, n=2)])
     assert driver.output("out") == [{"user": "a", "n": 1}, {"user": "b", "n": 2}]
     (letter,) = driver.dead_letters()
     assert (letter.step, letter.topic, letter.partition, letter.offset) == ("clicks", "clicks", 0, 1)
     assert letter.value == bad
-    assert letter.message
+    assert letter.message == message
     assert driver.stats.dead_letters == 1
 
 
-def test_the_message_names_field_expected_and_got() -> None:
-    driver = driver_of(lambda s: s.select("s", col.user, col.n))
-    driver.pipe("clicks", BAD["wrong type"])
+class Moment(BaseModel):
+    at: int | None = None
+    deep: dict = {}
+
+
+@pytest.mark.parametrize(
+    ("time", "record", "message"),
+    [
+        (col.at, {"at": -5}, f"field 'at': expected {RANGE}, got -5"),
+        (col.at, {"at": 10**20}, f"field 'at': expected {RANGE}, got 1" + "0" * 20),
+        (col.at, {}, f"field 'at': expected {RANGE}, got null"),
+        (col.at * 1000, {"at": -5}, f"field '(col.at * 1000)': expected {RANGE}, got 1969-12-31T23:59:55Z"),
+        (col.at * 1000, {"at": 10**15}, f"field '(col.at * 1000)': expected {RANGE}, got 1000000000000000000 ms"),
+        (col.deep.t, {"deep": {"t": "noon"}}, f"field 'deep.t': expected {RANGE}, got 'noon'"),
+        (col.deep.t, {"deep": {"t": True}}, f"field 'deep.t': expected {RANGE}, got True"),
+    ],
+)
+def test_a_bad_event_time_names_the_column_and_the_value_as_sent(time, record, message) -> None:
+    topology = Topology("t")
+    topology.source("moments", topic="moments", schema=Moment, time=time).select("s", col.at).sink("out", topic="out")
+    driver = TopologyDriver(topology)
+    driver.pipe("moments", record)
     (letter,) = driver.dead_letters()
-    assert "n" in letter.message
-    assert "int" in letter.message
-    assert "many" in letter.message
+    assert (letter.step, letter.message) == ("moments", message)
+
+
+def test_a_record_time_out_of_range_is_named() -> None:
+    topology = Topology("t")
+    topology.source("moments", topic="moments", schema=Moment).select("s", col.at).sink("out", topic="out")
+    driver = TopologyDriver(topology)
+    driver.pipe("moments", {}, time="1950-01-01T00:00:00Z")
+    (letter,) = driver.dead_letters()
+    assert letter.message == f"field 'record timestamp': expected {RANGE}, got 1950-01-01T00:00:00Z"
+
+
+class Told(Event, type="doc.told"):
+    n: int
+
+
+def test_a_bad_time_of_an_event_is_named_as_on_the_wire() -> None:
+    topology = Topology("t")
+    topology.source("told", topic="told", schema=Told).select("s", col.n).sink("out", topic="out")
+    driver = TopologyDriver(topology)
+    event = {"specversion": "1.0", "type": "doc.told", "id": "1", "source": "s", "time": "1950-01-01T00:00:00Z"}
+    driver.pipe("told", {**event, "data": {"n": 1}})
+    (letter,) = driver.dead_letters()
+    assert letter.message == f"field 'time': expected {RANGE}, got '1950-01-01T00:00:00Z'"
+
+
+def test_a_dead_letter_has_the_headers_of_its_record_untouched_and_ours_behind() -> None:
+    topology = Topology("t")
+    clicks(topology).select("s", r=10 // col.n).sink("out", topic="out")
+    backend = MemoryBackend()
+    letters = StoredOutput(backend, "t.dead-letters")
+    engine = Engine(
+        compile_plan(topology), backend, EngineSettings(partitions=1), now_ms=lambda: 0, outputs=lambda topic: letters
+    )
+    channel = engine.channel("clicks", 0, "clicks-0")
+    own = (("trace", b"\xff\x00"), ("trace", b"2"), ("headrace-step", b"of an earlier run"))
+    values = [msgspec.json.encode(click("a", 0, n=n)) for n in (0, 0)]
+    engine.feed(channel, Records(values, [b"k", None], [5, 6], [own, ()]), 2)
+    engine.checkpoint()
+    first, second = letters.read()
+    assert (first.key, first.value, first.headers[:3]) == (b"k", values[0], own)
+    names = ("topology", "step", "topic", "partition", "offset", "error", "message", "time")
+    assert [name for name, _ in second.headers] == [f"headrace-{name}" for name in names]
+    assert first.headers[3:5] == (("headrace-topology", b"t"), ("headrace-step", b"s"))
+    assert dead_letter(first).step == "s"
+
+
+def test_what_made_a_row_fail_need_not_have_a_json_form() -> None:
+    topology = Topology("t")
+    odd = clicks(topology).map("odd", x=apply(odd_object, col.n, returns=ANY))
+    odd.group_by("by", col.user).aggregate("best", x=agg.sum(col.x))
+    driver = TopologyDriver(topology)
+    driver.pipe("clicks", click("a", 0, n=1))
+    (letter,) = driver.dead_letters()
+    assert letter.message.startswith("aggregate: expected a number, got <object object")
+    assert b"<object object" in letter.value
+
+
+def test_an_illegal_topic_name_is_a_dead_letter() -> None:
+    topology = Topology("t")
+    clicks(topology).sink("out", topic=col.user)
+    driver = TopologyDriver(topology)
+    driver.pipe("clicks", [click("a", 0), click("../b", 1), click(None, 2), click("..", 3), click("", 4)])
+    assert len(driver.output("a")) == 1
+    rule = "expected letters, digits, '.', '_', '-', at most 200"
+    mend = "Mend the expression that names the topic"
+    assert [letter.message for letter in driver.dead_letters()] == [
+        f"step 'out': topic: {rule}, got {got}. {mend}" for got in ("'../b'", "null", "'..'", "''")
+    ]
 
 
 def test_a_time_from_far_off_does_not_move_the_watermark() -> None:
@@ -57,7 +177,7 @@ def test_a_time_from_far_off_does_not_move_the_watermark() -> None:
     windows = clicks(topology).group_by("by", col.user).window(tumbling("1m"))
     windows.aggregate("counts", n=agg.count()).on_close().sink("out", topic="out")
     driver = TopologyDriver(topology)
-    driver.pipe("clicks", [click("a", 0), BAD["year 9999"], click("a", 30)])
+    driver.pipe("clicks", [click("a", 0), BAD["year 9999"][0], click("a", 30)])
     assert driver.output("out") == []
     driver.finish()
     assert only(driver.output("out"), "n") == [2]

@@ -44,7 +44,7 @@ def test_output_is_drained_and_only_what_is_committed() -> None:
     assert driver.output("out", checkpoint=False) == []
     assert len(driver.output("out")) == 1
     assert driver.output("out") == []
-    assert driver.output("never-written") == []
+    assert driver.dead_letters() == []
 
 
 def test_a_restart_loses_what_was_not_checkpointed_and_reads_it_again() -> None:
@@ -106,6 +106,44 @@ def test_output_records_have_key_and_time() -> None:
 def test_an_unknown_topic_is_refused() -> None:
     with pytest.raises(ConfigError, match="no source that reads topic 'klicks'; it reads clicks"):
         counting().pipe("klicks", click("a", 0))
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda d: d.table("typo"), "topology 't' has no table 'typo'; there are: counts"),
+        (
+            lambda d: d.output("typo"),
+            "topology 't' has no sink that writes topic 'typo'; there are: out, t.dead-letters",
+        ),
+        (
+            lambda d: d.records("typo"),
+            "topology 't' has no sink that writes topic 'typo'; there are: out, t.dead-letters",
+        ),
+        (
+            lambda d: d.pipe("clicks", click("a", 0), partition=1),
+            "topic 'clicks' has partitions 0 to 0, got partition=1; see partitions=",
+        ),
+        (
+            lambda d: d.pipe("clicks", click("a", 0), time="noon"),
+            "time: expected a time such as '2024-01-31T12:00:00Z' or a datetime, got 'noon'",
+        ),
+        (
+            lambda _: counting(start="x"),
+            "start: expected a time such as '2024-01-31T12:00:00Z' or a datetime, got 'x'",
+        ),
+    ],
+)
+def test_what_is_misspelt_is_refused_with_what_there_is(call, message) -> None:
+    with pytest.raises(ConfigError) as caught:
+        call(counting())
+    assert str(caught.value) == message
+
+
+def test_a_sink_that_chooses_its_topic_may_write_any() -> None:
+    topology = Topology("t")
+    clicks(topology).select("s", col.user, col.n).sink("out", topic=col.user)
+    assert TopologyDriver(topology).output("anybody") == []
 
 
 def test_nothing_can_be_piped_after_the_end() -> None:

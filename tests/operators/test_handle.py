@@ -1,6 +1,9 @@
 import asyncio
+import time
 
-from headrace import Topology, agg, col, tumbling
+import pytest
+
+from headrace import DataError, OnError, Topology, agg, col, tumbling
 from headrace.testing import CrashPoint, TopologyDriver
 from tests.operators.support import click, clicks
 
@@ -69,6 +72,34 @@ def test_a_call_that_hangs_is_timed_out() -> None:
     driver.pipe("clicks", click("a", 0))
     (letter,) = driver.dead_letters()
     assert (letter.step, letter.error) == ("hang", "TimeoutError")
+
+
+@pytest.mark.parametrize("policy", list(OnError))
+def test_a_call_that_fails_for_good_goes_by_the_policy_of_the_source(policy) -> None:
+    mail = Mail(failures=5)
+    topology = Topology("t")
+    stream = clicks(topology, on_error=policy).select("s", col.user, col.n)
+    stream.handle("mail", mail.send, attempts=2, backoff="1ms")
+    driver = TopologyDriver(topology)
+    driver.pipe("clicks", click("a", 0, n=1))
+    if policy is OnError.FAIL:
+        with pytest.raises(DataError, match=r"step 'mail': OSError: mail server is down for a \(topic mail"):
+            driver.checkpoint()
+        return
+    driver.checkpoint()
+    assert (driver.stats.dead_letters, driver.stats.skipped) == ((0, 1) if policy is OnError.SKIP else (1, 0))
+    assert len(driver.dead_letters()) == driver.stats.dead_letters
+
+
+def test_a_short_backoff_waits_shortly() -> None:
+    mail = Mail(failures=9)
+    driver = driver_of(mail, attempts=10)
+    driver.pipe("clicks", click("a", 0))
+    before = time.monotonic()
+    driver.checkpoint()
+    assert mail.sent == ["a"]
+    # 1 + 2 + ... + 256 ms, and at most 9 ms of jitter; a jitter of its own would add 4.5 s on average
+    assert time.monotonic() - before < 2
 
 
 def test_calls_are_at_least_once_across_crashes() -> None:

@@ -8,7 +8,7 @@ from operator import itemgetter
 import pytest
 from pydantic import BaseModel
 
-from headrace import Topology, TopologyError, agg, apply, col, tumbling
+from headrace import ConfigError, Topology, TopologyError, agg, apply, col, tumbling
 from headrace.plan import compile_plan, describe, diff
 from tests.plan.golden import FOLDER, rendered
 
@@ -94,6 +94,21 @@ def test_all_faults_of_a_topology_come_at_once() -> None:
         " Convert with fn or cast.",
         "  2. step 'big', where: expected a field, got 'amont'. Did you mean 'amount'?",
     ]
+
+
+@pytest.mark.parametrize(
+    "old",
+    [
+        {},
+        {"topology": "t", "format": 1},
+        {"topology": "t", "format": 2, "steps": []},
+        {"topology": "t", "format": 1, "steps": [{"id": "a"}]},
+        {"topology": "t", "format": 1, "steps": "all"},
+    ],
+)
+def test_what_is_no_saved_plan_is_refused(old) -> None:
+    with pytest.raises(ConfigError, match="expected a plan saved by 'headrace plan --json'"):
+        diff(old, compile_plan(shop()))
 
 
 def test_callables_without_a_name_of_their_own_have_a_stable_one() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -22,6 +23,8 @@ class Reading(BaseModel):
     n: int | None = None
     m: int
     tags: list[int] | None = None
+    x: float | None = None
+    d: Decimal | None = None
 
 
 def touchy(n: int | None, m: int) -> int:
@@ -30,6 +33,25 @@ def touchy(n: int | None, m: int) -> int:
         msg = "seven"
         raise ValueError(msg)
     return m if n is None else n - m
+
+
+def moody(state: int, value: int) -> int:
+    """Fail on some values, as functions of users do."""
+    if value == 6:
+        msg = "six"
+        raise ValueError(msg)
+    return state + value
+
+
+CALLS: list[dict[str, Any]] = []
+
+
+async def note(row: dict[str, Any]) -> None:
+    """Take a row; fail on some, for good."""
+    CALLS.append(row)
+    if row["m"] == 8:
+        msg = "eight"
+        raise ValueError(msg)
 
 
 def tags_of(n: int | None) -> list[int]:
@@ -69,6 +91,7 @@ NUMBERS = {
     "case": when(col.n > 4).then(col.m).otherwise(col.n),
     "touchy": apply(touchy, col.n, col.m, returns=int),
 }
+TOPIC = when(col.m > 4).then("high").when(col.m == 2).then("no/topic").otherwise(col.user)
 AGGREGATES = {
     "count": agg.count(),
     "count_n": agg.count(col.n),
@@ -85,6 +108,22 @@ AGGREGATES = {
     "list": agg.collect_list(col.m, limit=5),
     "set": agg.collect_set(col.n, limit=3),
     "reduce": agg.reduce(larger, col.n, returns=int),
+    "sum_x": agg.sum(col.x),
+    "min_x": agg.min(col.x),
+    "max_x": agg.max(col.x),
+    "mean_x": agg.mean(col.x),
+    "stddev_x": agg.stddev(col.x),
+    "last_x": agg.last(col.x),
+    "set_x": agg.collect_set(col.x),
+    "sum_d": agg.sum(col.d),
+    "min_d": agg.min(col.d),
+    "max_d": agg.max(col.d),
+    "mean_d": agg.mean(col.d),
+    "variance_d": agg.variance(col.d),
+    "first_d": agg.first(col.d),
+    "arg_max_d": agg.arg_max(col.x, col.d),
+    "set_d": agg.collect_set(col.d, limit=4),
+    "moody": agg.custom(col.m, init=int, add=moody, merge=plus, result=negative, returns=int),
     "custom": agg.custom(col.m, init=int, add=counted, merge=plus, result=negative, returns=int),
 }
 COMMUTATIVE = ("count", "count_n", "sum", "min", "max", "mean", "reduce")
@@ -92,6 +131,9 @@ KEYS = {
     "user": lambda s: s.group_by("by", col.user),
     "parity": lambda s: s.group_by("by", parity=col.m % 2),
     "both": lambda s: s.group_by("by", col.user, third=col.m % 3),
+    # of zeros of both signs, and of NaN: infinity times zero
+    "zero": lambda s: s.group_by("by", zero=col.x * 0.0),
+    "price": lambda s: s.group_by("by", price=col.d),
 }
 
 
@@ -120,11 +162,14 @@ def declare(program: Program) -> Topology:
         stream = stream.merge("all", other)
     for number, (kind, what) in enumerate(program.steps):
         stream = _step(stream, f"{kind}-{number}", kind, what)
-    stream.select("shape", col.user, col.n, col.m, col.at).sink("plain-out", topic="plain")
+    shape = stream.select("shape", col.user, col.n, col.m, col.at, col.x, col.d)
+    shape.sink("plain-out", topic="plain")
+    shape.sink("chosen-out", topic=TOPIC)
+    shape.handle("note", note, attempts=1)
     grouped = KEYS[program.key](stream)
     if program.table:
         latest = grouped.table("table", delete=col.m == 0)
-        latest.on_update().select("row", col.user, col.n, col.m).sink("update-out", topic="update")
+        latest.on_update().sink("update-out", topic="update")
         return topology
     _aggregate(grouped, program)
     return topology
@@ -172,10 +217,9 @@ def window_of(drawn: tuple[Any, ...] | None) -> Any:
     return hopping(timedelta(seconds=size), timedelta(seconds=advance), grace=timedelta(seconds=grace))
 
 
-def value_of(user: str | None, second: float, n: int | None, m: int, tags: list[int] | None) -> bytes:
+def value_of(second: float, columns: dict[str, Any]) -> bytes:
     """Return one record as JSON."""
-    at = (START + timedelta(seconds=second)).isoformat()
-    return msgspec.json.encode({"user": user, "at": at, "n": n, "m": m, "tags": tags})
+    return msgspec.json.encode({"at": (START + timedelta(seconds=second)).isoformat(), **columns})
 
 
 steps = st.lists(
@@ -202,11 +246,17 @@ seconds = st.one_of(
 )
 values = st.builds(
     value_of,
-    st.sampled_from(["a", "b", "c", "a", "b", None]),
     seconds,
-    st.none() | st.integers(-3, 9),
-    st.integers(0, 9),
-    st.none() | st.lists(st.integers(0, 9), max_size=3),
+    st.fixed_dictionaries(
+        {
+            "user": st.sampled_from(["a", "b", "c", "a", "b", None]),
+            "n": st.none() | st.integers(-3, 9),
+            "m": st.integers(0, 9),
+            "tags": st.none() | st.lists(st.integers(0, 9), max_size=3),
+            "x": st.sampled_from([None, 0.0, -0.0, 0.1, 2.5, -7.25, 1e16, -1e16, 1e300, "Infinity", "-Infinity"]),
+            "d": st.sampled_from([None, "0", "-0.0", "0.10", "1.50", "1.5", "-3", "12345678901234567890.5"]),
+        }
+    ),
 )
 broken = st.sampled_from([b"", b"{", b'{"user": "a"}', b'{"user": 1, "at": "2024-01-01T00:00:00Z", "m": 1}', b"\xff"])
 record = st.one_of(*[values] * 9, broken)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from headrace.errors import StateError
@@ -20,6 +20,7 @@ class RowsReader:
     def __init__(self, spec: TableSpec, rows: list[Row]) -> None:
         self._names = [name for name, _ in spec.key]
         self._rows = rows
+        self.spoilt: Key | None = None
 
     def get(self, key: Any, window_start: datetime | None = None) -> list[Row]:
         found = self.scan(key if len(self._names) > 1 else (key,))
@@ -27,7 +28,13 @@ class RowsReader:
 
     def scan(self, prefix: Key | None = None) -> Iterator[Row]:
         wanted = prefix or ()
-        return (row for row in self._rows if tuple(row[name] for name in self._names)[: len(wanted)] == wanted)
+        for row in self._rows:
+            key = tuple(row[name] for name in self._names)
+            if key[: len(wanted)] == wanted:
+                if key == self.spoilt:
+                    msg = "too large"
+                    raise OverflowError(msg)
+                yield row
 
 
 class MemoryWorker:
@@ -48,16 +55,22 @@ class MemoryWorker:
         )
         hours = [{"user": user, "window_start": at, "n": 1} for at in (NOON, ONE) for user in ("ada", "a/b c?é", "..")]
         items = [{"shop": shop, "sku": sku, "price": f"{sku}.50"} for shop in ("x", "y") for sku in range(150)]
+        day = timedelta(days=1)
+        self._stock = RowsReader(stock, items)
         self.tables = Tables(
             [
-                Table("guard", windowed, RowsReader(windowed, hours)),
-                Table("shop", stock, RowsReader(stock, items)),
-                Table("other", windowed, RowsReader(windowed, [])),
+                Table("guard", windowed, RowsReader(windowed, hours), day),
+                Table("shop", stock, self._stock),
+                Table("other", windowed, RowsReader(windowed, []), day),
             ]
         )
         self.topics = ("logins",)
         self.log: list[tuple[str, list[bytes], list[bytes | None] | None]] = []
         self.broken = False
+
+    def spoil(self, *key: str | int) -> None:
+        """Have the row of a key of the stock raise when it is computed."""
+        self._stock.spoilt = key
 
     def ingest(self, topic: str, values: list[bytes], keys: list[bytes | None] | None) -> None:
         if self.broken:

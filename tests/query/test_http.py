@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,10 +30,10 @@ def test_one_event_is_appended_as_it_came(url: str, worker: MemoryWorker) -> Non
 
 
 def test_each_line_of_ndjson_is_an_event(url: str, worker: MemoryWorker) -> None:
-    reply = post(url, b'{"n":1}\r\n\n{"n":2}\nnot json', "application/x-ndjson; charset=utf-8")
+    reply = post(url, b'{"n":1}\r\n\n{"n":2}\n{"n":3}', "application/x-ndjson; charset=utf-8")
 
     assert reply.json() == {"accepted": 3}
-    assert worker.log == [("logins", [b'{"n":1}', b'{"n":2}', b"not json"], None)]
+    assert worker.log == [("logins", [b'{"n":1}', b'{"n":2}', b'{"n":3}'], None)]
 
 
 def test_a_cloudevents_batch_is_split(url: str, worker: MemoryWorker) -> None:
@@ -45,9 +46,9 @@ def test_a_cloudevents_batch_is_split(url: str, worker: MemoryWorker) -> None:
 def test_the_key_comes_by_header_or_by_parameter(url: str, worker: MemoryWorker, form: str) -> None:
     headers = NDJSON | ({"headrace-key": "k1"} if form == "header" else {})
     params = {} if form == "header" else {"key": "k1"}
-    httpx.post(f"{url}/topics/logins", content=b"1\n2", headers=headers, params=params, trust_env=False)
+    httpx.post(f"{url}/topics/logins", content=b'{"n":1}\n{}', headers=headers, params=params, trust_env=False)
 
-    assert worker.log == [("logins", [b"1", b"2"], [b"k1", b"k1"])]
+    assert worker.log == [("logins", [b'{"n":1}', b"{}"], [b"k1", b"k1"])]
 
 
 def test_an_unknown_topic_is_not_found(url: str, worker: MemoryWorker) -> None:
@@ -74,6 +75,50 @@ def test_a_bad_body_is_refused_whole(url: str, worker: MemoryWorker, body: bytes
 
     assert reply.status_code == status
     assert reply.json()["error"]
+    assert worker.log == []
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "message"),
+    [
+        (b'{"sku": "tea",', "application/json", "line 1: Input data was truncated"),
+        (b'{\n"sku": tea}\n', "application/json", "line 2: JSON is malformed: invalid character (byte 10)"),
+        (
+            b' [{"n": 1}]',
+            "application/json",
+            "line 1: expected a JSON object, got '[{\"n\": 1}]'; "
+            "an array of events goes as application/cloudevents-batch+json",
+        ),
+        (b"7", "application/json", "line 1: expected a JSON object, got '7'"),
+        (
+            b'{"n":1}\n{"n":2}\n',
+            "application/json",
+            "expected one JSON event; several, one a line, go as application/x-ndjson, "
+            "an array of them as application/cloudevents-batch+json",
+        ),
+        (
+            gzip.compress(b'{"n":1}'),
+            "application/x-ndjson",
+            "line 1: expected JSON, got compressed bytes; send the body uncompressed",
+        ),
+        (
+            b'{"n":1}\n\n{"n":2,}',
+            "application/x-ndjson",
+            "line 3: JSON is malformed: trailing comma in object (byte 7)",
+        ),
+        (b'{"n":1}\n[2]\n', "application/x-ndjson", "line 2: expected a JSON object, got '[2]'"),
+        (b'{"n":"\xff"}', "application/x-ndjson", "line 1: expected UTF-8, got 'utf-8' codec can't decode byte 0xff"),
+        (b'{"n":' + b"[" * 9_999, "application/x-ndjson", "line 1: JSON is nested too deeply"),
+        (b'[{"n":1}, 2]', "application/cloudevents-batch+json", "event 2: expected a JSON object, got '2'"),
+    ],
+)
+def test_what_is_no_json_object_is_refused_by_its_line(
+    url: str, worker: MemoryWorker, body: bytes, kind: str, message: str
+) -> None:
+    reply = post(url, body, kind)
+
+    assert reply.status_code == 400
+    assert reply.json()["error"].startswith(message)
     assert worker.log == []
 
 
@@ -115,6 +160,7 @@ def test_tables_tell_their_keys_and_columns(client: Client) -> None:
         "topology": "guard",
         "key": ["user"],
         "windowed": True,
+        "retention_s": 86400.0,
         "columns": {"user": "str", "window_start": "timestamp", "n": "int"},
     }
 
@@ -175,6 +221,55 @@ def test_a_wrong_limit_is_refused(url: str) -> None:
 
     assert reply.status_code == 422
     assert "limit" in reply.json()["error"]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("/tables/guard.per-hour/ada?limit=2", "unknown parameter 'limit'; known here: window_start"),
+        ("/tables/guard.per-hour/ada?windowstart=", "unknown parameter 'windowstart'; known here: window_start"),
+        ("/tables/stock?offset=2", "unknown parameter 'offset'; known here: limit, cursor"),
+        ("/tables?limit=1", "unknown parameter 'limit'; known here: none"),
+        ("/status?x", "unknown parameter 'x'; known here: none"),
+    ],
+)
+def test_an_unknown_parameter_is_refused_with_the_known_ones(url: str, path: str, message: str) -> None:
+    reply = httpx.get(url + path, trust_env=False)
+
+    assert (reply.status_code, reply.json()) == (422, {"error": message})
+
+
+def test_an_unknown_parameter_of_ingest_is_refused(url: str, worker: MemoryWorker) -> None:
+    reply = httpx.post(f"{url}/topics/logins?keys=a", content=b"{}", headers=NDJSON, trust_env=False)
+
+    assert (reply.status_code, reply.json()) == (422, {"error": "unknown parameter 'keys'; known here: key"})
+    assert worker.log == []
+
+
+@pytest.mark.parametrize("cursor", [f"{2**53 + 1}", f"{2**63 - 1}", f"{2**63}", "9" * 5000, "-1", "x"])
+def test_a_cursor_that_no_page_gave_is_refused(url: str, cursor: str) -> None:
+    reply = httpx.get(f"{url}/tables/stock", params={"cursor": cursor}, trust_env=False)
+
+    assert reply.status_code == 422
+    assert reply.json()["error"].startswith("cursor: ")
+    assert len(reply.text) < 300
+
+
+def test_a_cursor_behind_the_last_row_gives_an_empty_page(client: Client) -> None:
+    assert client.scan("stock", limit=10, cursor=str(2**53)) == ([], None)
+
+
+def test_a_row_that_cannot_be_computed_is_named_and_the_others_are_answered(url: str, worker: MemoryWorker) -> None:
+    worker.spoil("x", 2)
+    page = httpx.get(f"{url}/tables/stock", trust_env=False)
+    row = httpx.get(f'{url}/tables/stock/["x", 2]', trust_env=False)
+
+    remedy = "Mend the result function of the aggregate 'stock'; other keys can be asked for."
+    why = f"cannot be computed: OverflowError: too large. {remedy}"
+    assert (page.status_code, page.json()) == (500, {"error": f"table 'stock': the row behind key [\"x\",1] {why}"})
+    assert (row.status_code, row.json()) == (500, {"error": f"table 'stock': the row of key [\"x\", 2] {why}"})
+    assert httpx.get(f'{url}/tables/stock/["x", 1]', trust_env=False).status_code == 200
+    assert httpx.get(f"{url}/tables/stock?limit=1", trust_env=False).status_code == 200
 
 
 def test_status_and_health(client: Client) -> None:

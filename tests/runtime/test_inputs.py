@@ -19,8 +19,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from headrace.errors import ConfigError
-from headrace.runtime.inputs import Input, expand, open_input
+from headrace.runtime.inputs import Input, expand, open_followed, open_input
+from headrace.runtime.inputs.fingerprint import FileMark
 from headrace.runtime.inputs.lines import LineInput
+from headrace.state.memory import MemoryBackend
 
 MB = 1 << 20
 
@@ -52,12 +54,26 @@ def opened() -> Iterator[Callable[..., Input]]:
     """Open inputs that are closed after the test."""
     with ExitStack() as stack:
 
-        def open_one(path: Path, schema: type[BaseModel] | None = None, *, max_line: int = 64 * MB, **options) -> Input:
-            found = open_input(path, schema, max_line=max_line, **options)
+        def open_one(path: Path, schema: type[BaseModel] | None = None, *, max_line: int = 64 * MB) -> Input:
+            found = open_input(path, schema, max_line=max_line)
             stack.callback(found.close)
             return found
 
         yield open_one
+
+
+@pytest.fixture
+def follow() -> Iterator[Callable[..., Input]]:
+    """Follow files as one worker after another does: what is known of them is kept."""
+    backend = MemoryBackend()
+    with ExitStack() as stack:
+
+        def follow_one(path: Path, position: int = 0) -> Input:
+            found = open_followed(path, FileMark(backend, path), position, max_line=64 * MB, rotation_s=0)
+            stack.callback(found.close)
+            return found
+
+        yield follow_one
 
 
 def drain(source: Input, position: int = 0, max_bytes: int = MB) -> list[bytes]:
@@ -109,10 +125,10 @@ def test_a_line_of_fifty_megabytes_comes_whole():
     assert [len(value) for value in found] == [1, 50 * MB, 1]
 
 
-def test_a_followed_file_waits_for_the_end_of_its_last_line(tmp_path, opened):
+def test_a_followed_file_waits_for_the_end_of_its_last_line(tmp_path, follow):
     path = tmp_path / "in.ndjson"
     path.write_bytes(b"one\ntw")
-    source = opened(path, follow=True)
+    source = follow(path)
     records, position, ended = source.read(0, MB)
     assert (records.values, position, ended) == ([b"one"], 4, False)
     assert source.read(position, MB).records.values == []
@@ -249,11 +265,11 @@ def test_directories_and_patterns_name_their_files_in_order(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["in.csv", "in.ndjson.gz"])
-def test_what_cannot_grow_cannot_be_followed(tmp_path, opened, name):
+def test_what_cannot_grow_cannot_be_followed(tmp_path, follow, name):
     path = tmp_path / name
     path.write_bytes(b"")
     with pytest.raises(ConfigError, match="cannot be followed"):
-        opened(path, follow=True)
+        follow(path)
 
 
 def test_lines_are_split_at_a_million_a_second_at_least(tmp_path, opened):
@@ -266,3 +282,129 @@ def test_lines_are_split_at_a_million_a_second_at_least(tmp_path, opened):
             _, position, ended = source.read(position, MB)
         best = max(best, 200_000 / (time.perf_counter() - began))
     assert best > 1_000_000
+
+
+def read_on(source: Input, position: int) -> tuple[list[bytes], int]:
+    """Return all that can be read now, with a checkpoint after each reading."""
+    values: list[bytes] = []
+    for _ in range(10):
+        records, position, ended = source.read(position, MB)
+        assert not ended
+        source.committed(position)
+        values += records.values
+    return values, position
+
+
+def test_a_followed_file_that_is_rotated_is_read_to_its_end_and_then_the_new_one(tmp_path, follow):
+    path = tmp_path / "in.ndjson"
+    path.write_bytes(b"1\n2\n")
+    source = follow(path)
+    values, position = read_on(source, 0)
+    assert source.drained(position)
+    with path.open("ab") as late:
+        path.rename(tmp_path / "in.ndjson.1")
+        assert source.drained(position)
+        assert read_on(source, position) == ([], position)
+        late.write(b"3\nhalf")
+    path.write_bytes(b"4\n")
+    assert not source.drained(position)
+    more, position = read_on(source, position)
+    assert values + more == [b"1", b"2", b"3", b"half", b"4"]
+    with path.open("ab") as file:
+        file.write(b"5\n")
+    assert read_on(follow(path, position), position)[0] == [b"5"]
+
+
+def test_a_rotated_file_is_left_only_once_a_checkpoint_has_its_end(tmp_path, follow):
+    path = tmp_path / "in.ndjson"
+    path.write_bytes(b"1\n2\n")
+    source = follow(path)
+    _, position, _ = source.read(0, MB)
+    path.rename(tmp_path / "in.ndjson.1")
+    path.write_bytes(b"3\n")
+    for _ in range(3):
+        assert source.read(position, MB).position == position
+    assert read_on(follow(path, 0), 0)[0] == [b"1", b"2", b"3"], "a restart without a checkpoint lost the old file"
+
+
+def test_a_file_rotated_while_nobody_read_it_is_found_under_its_new_name(tmp_path, follow):
+    path = tmp_path / "in.ndjson"
+    path.write_bytes(b"1\n2\n")
+    position = read_on(follow(path), 0)[1]
+    with path.open("ab") as file:
+        file.write(b"3\n")
+    path.rename(tmp_path / "in.ndjson.1")
+    path.write_bytes(b"4\n5\n6\n")
+    assert read_on(follow(path, position), position)[0] == [b"3", b"4", b"5", b"6"]
+
+
+def test_a_followed_file_that_was_empty_at_first_is_known_after_a_checkpoint(tmp_path, follow):
+    path = tmp_path / "in.ndjson"
+    path.write_bytes(b"")
+    source = follow(path)
+    path.write_bytes(b"1\n")
+    position = read_on(source, 0)[1]
+    path.write_bytes(b"other\n")
+    with pytest.raises(ConfigError, match="was replaced"):
+        follow(path, position)
+
+
+@pytest.mark.parametrize("text", [b"x\n", b"another, and much longer than before\n", b"1\n2\nother\nlonger\n"])
+def test_a_followed_file_that_is_written_anew_in_place_is_refused(tmp_path, follow, text):
+    path = tmp_path / "in.ndjson"
+    path.write_bytes(b"1\n2\n3333\n")
+    source = follow(path)
+    position = read_on(source, 0)[1]
+    with path.open("r+b") as file:
+        file.truncate(0)
+        file.write(text)
+    with pytest.raises(ConfigError, match=r"truncated or replaced|was replaced"):
+        source.read(position, MB)
+
+
+def faulty(source: Input) -> list[tuple[bytes, str | None]]:
+    """Return the records with what the input says against them."""
+    found, position, ended = [], 0, False
+    while not ended:
+        records, position, ended = source.read(position, MB)
+        found += [(value, (records.faults or {}).get(row)) for row, value in enumerate(records.values)]
+    return found
+
+
+def test_a_csv_field_larger_than_the_librarys_limit_is_one_field(tmp_path, opened):
+    path = tmp_path / "in.csv"
+    text = "1,forged\n" * 100_000
+    path.write_text(f'id,name\n7,"{text}"\n8,b\n')
+    assert [json.loads(value) for value in drain(opened(path, Item))] == [
+        {"id": 7, "name": text},
+        {"id": 8, "name": "b"},
+    ]
+
+
+def test_a_csv_row_longer_than_the_limit_comes_cut_and_the_next_one_whole(tmp_path, opened):
+    path = tmp_path / "in.csv"
+    forged = '1,forged\n""2"",\n' * 200_000
+    path.write_text(f'id,name\n7,"{forged}"\n8,b\n{"y" * 3 * MB}\n9,c\n')
+    found = faulty(opened(path, Item, max_line=MB))
+    assert [len(value) for value, fault in found if fault] == [MB, MB]
+    assert [json.loads(value)["id"] for value, fault in found if not fault] == [8, 9]
+    assert found[0][1] == f"record: expected a row of CSV, got one that cannot be read (it is longer than {MB} bytes)"
+
+
+def test_a_csv_quote_that_is_never_closed_costs_its_line_only(tmp_path, opened):
+    path = tmp_path / "in.csv"
+    path.write_text("id,name\n" + '7,"never closed\n' + "8,f\n" * MB)
+    found = faulty(opened(path, Item, max_line=MB))
+    assert found[0][0] == b'7,"never closed'
+    assert len(found) == MB + 1
+
+
+def test_csv_rows_that_are_no_rows_say_why(tmp_path, opened):
+    path = tmp_path / "in.csv"
+    path.write_bytes(b'id,name\n2\n"4"x,d\n5,\xff\n6,e\n')
+    assert [fault for _, fault in faulty(opened(path, Item))] == [
+        "record: expected 2 columns as in the header, got 1",
+        "record: expected a row of CSV, got one that cannot be read (',' expected after '\"')",
+        "record: expected a row in UTF-8, got other bytes",
+        None,
+    ]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from headrace.errors import ConfigError, InternalError, StateError
 from headrace.runtime.log import Log, LogBatch
 from headrace.runtime.log_format import CHUNK_BYTES, CHUNK_RECORDS
+from headrace.runtime.records import Records
 from headrace.state.memory import MemoryBackend
 from headrace.state.protocol import Backend, Batch
 from headrace.state.rocksdb import RocksBackend
@@ -60,7 +61,7 @@ def log(disk: Disk) -> Log:
 
 
 def append(log: Log, *values: bytes, partition: int = 0, time: int = 0) -> int:
-    return log.append("t", partition, list(values), [None] * len(values), [time] * len(values))
+    return log.append("t", partition, Records(list(values), times=[time] * len(values)))
 
 
 def read_all(log: Log, offset: int = 0, partition: int = 0, **limits: int) -> list[bytes]:
@@ -81,7 +82,7 @@ def test_offsets_count_records_by_partition(log: Log) -> None:
 
 def test_a_record_comes_back_with_key_time_and_headers(log: Log) -> None:
     headers = [(("a", b"1"), ("a", b"2")), ()]
-    log.append("t", 0, [b"v", b""], [b"k", None], [-62135596800000, 253402300799999], headers)
+    log.append("t", 0, Records([b"v", b""], [b"k", None], [-62135596800000, 253402300799999], headers))
     append(log, b"bare", time=5)
     assert log.read("t", 0, 0) == LogBatch(
         0, [b"v", b"", b"bare"], [b"k", None, None], [-62135596800000, 253402300799999, 5], [*headers, ()]
@@ -91,7 +92,7 @@ def test_a_record_comes_back_with_key_time_and_headers(log: Log) -> None:
 
 def test_headers_that_begin_in_a_later_chunk_stay_with_their_record(log: Log) -> None:
     append(log, b"bare")
-    log.append("t", 0, [b"v"], [None], [0], [(("h", b"1"),)])
+    log.append("t", 0, Records([b"v"], [None], [0], [(("h", b"1"),)]))
     assert log.read("t", 0, 0).headers == [(), (("h", b"1"),)]
 
 
@@ -108,7 +109,7 @@ def test_a_restart_finds_topics_and_ends(disk: Disk, log: Log) -> None:
 def test_topics_are_apart(log: Log) -> None:
     log.create("u", 2)
     append(log, b"t")
-    log.append("u", 0, [b"u"], [None], [0])
+    log.append("u", 0, Records([b"u"], times=[0]))
     assert read_all(log) == [b"t"]
     assert log.read("u", 0, 0).values == [b"u"]
 
@@ -134,7 +135,7 @@ def test_what_is_not_there_is_named(log: Log) -> None:
     with pytest.raises(ConfigError, match="expected 1 to 65535 partitions, got 0"):
         log.create("u", 0)
     with pytest.raises(InternalError, match="differ in length"):
-        log.append("t", 0, [b"a"], [], [0])
+        log.append("t", 0, Records([b"a"], [], [0]))
 
 
 def test_reading_at_the_end_or_past_it_gives_nothing(log: Log) -> None:
@@ -166,8 +167,8 @@ def test_large_appends_are_read_back_within_the_limits(log: Log) -> None:
 def test_what_is_staged_is_there_after_the_write_and_not_before(disk: Disk, log: Log) -> None:
     with log.lock:
         batch = Batch()
-        assert log.stage(batch, "t", 0, [b"a"], [None], [0]) == 0
-        assert log.stage(batch, "t", 0, [b"b"], [None], [0]) == 1
+        assert log.stage(batch, "t", 0, Records([b"a"], times=[0])) == 0
+        assert log.stage(batch, "t", 0, Records([b"b"], times=[0])) == 1
         assert log.end("t", 0) == 0
         disk.backend.write(batch)
         log.committed()
@@ -177,19 +178,16 @@ def test_what_is_staged_is_there_after_the_write_and_not_before(disk: Disk, log:
 
 def test_what_was_staged_and_rolled_back_leaves_no_trace(disk: Disk, log: Log) -> None:
     append(log, b"a")
-    log.stage(Batch(), "t", 0, [b"lost"], [None], [0])
+    log.stage(Batch(), "t", 0, Records([b"lost"], times=[0]))
     log.rolled_back()
     assert append(log, b"b") == 1
     assert read_all(disk.restart()) == [b"a", b"b"]
 
 
-def trim(disk: Disk, log: Log, *, before: int | None = None, before_ms: int | None = None) -> None:
+def trim(disk: Disk, log: Log, before: int) -> None:
     with log.lock:
         batch = Batch()
-        if before is not None:
-            log.trim(batch, "t", 0, before)
-        if before_ms is not None:
-            log.trim_older(batch, "t", 0, before_ms)
+        log.trim(batch, "t", 0, before)
         disk.backend.write(batch)
         log.committed()
 
@@ -198,7 +196,7 @@ def test_trimming_takes_whole_chunks_and_reading_jumps_to_the_start(disk: Disk, 
     for pair in ((b"a", b"b"), (b"c", b"d"), (b"e", b"f")):
         append(log, *pair)
     append(log, b"other", partition=1)
-    trim(disk, log, before=3)
+    trim(disk, log, 3)
     assert (log.start("t", 0), log.end("t", 0)) == (2, 6)
     assert log.read("t", 0, 0).first_offset == 2
     again = disk.restart()
@@ -209,7 +207,7 @@ def test_trimming_takes_whole_chunks_and_reading_jumps_to_the_start(disk: Disk, 
 
 def test_trimming_everything_keeps_the_end(disk: Disk, log: Log) -> None:
     append(log, b"a", b"b")
-    trim(disk, log, before=100)
+    trim(disk, log, 100)
     again = disk.restart()
     assert (again.start("t", 0), again.end("t", 0)) == (2, 2)
     assert again.read("t", 0, 0) == LogBatch(2)
@@ -217,21 +215,12 @@ def test_trimming_everything_keeps_the_end(disk: Disk, log: Log) -> None:
     assert read_all(again) == [b"c"]
 
 
-def test_trimming_by_time_stops_at_the_first_chunk_with_a_newer_record(disk: Disk, log: Log) -> None:
-    log.append("t", 0, [b"a", b"b"], [None, None], [10, 30])
-    log.append("t", 0, [b"c"], [None], [20])
-    trim(disk, log, before_ms=30)
-    assert read_all(log) == [b"a", b"b", b"c"]
-    trim(disk, log, before_ms=31)
-    assert log.start("t", 0) == 3
-
-
 def test_trimming_and_appending_share_a_batch(disk: Disk, log: Log) -> None:
     append(log, b"old", time=1)
     with log.lock:
         batch = Batch()
-        log.stage(batch, "t", 0, [b"new"], [None], [100])
-        log.trim_older(batch, "t", 0, 50)
+        log.stage(batch, "t", 0, Records([b"new"], times=[100]))
+        log.trim(batch, "t", 0, 1)
         disk.backend.write(batch)
         log.committed()
     again = disk.restart()
@@ -243,7 +232,6 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("append"), st.integers(0, 5)),
         st.tuples(st.just("trim"), st.integers(0, 30)),
-        st.tuples(st.just("older"), st.integers(0, 30)),
         st.tuples(st.just("restart"), st.just(0)),
         st.tuples(st.just("lose"), st.integers(1, 3)),
     ),
@@ -265,16 +253,13 @@ def test_any_history_reads_back_from_every_offset(
         match kind:
             case "append":
                 offsets = range(count, count + n)
-                assert log.append("t", 0, [b"%d" % o for o in offsets], [None] * n, list(offsets)) == count
+                assert log.append("t", 0, Records([b"%d" % o for o in offsets], times=list(offsets))) == count
                 count += n
             case "trim":
-                trim(disk, log, before=n)
-                asked = max(asked, n)
-            case "older":
-                trim(disk, log, before_ms=n)
+                trim(disk, log, n)
                 asked = max(asked, n)
             case "lose":
-                log.stage(Batch(), "t", 0, [b"lost"] * n, [None] * n, [0] * n)
+                log.stage(Batch(), "t", 0, Records([b"lost"] * n, times=[0] * n))
                 log.rolled_back()
             case _:
                 log = disk.restart()

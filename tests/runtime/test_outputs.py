@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import subprocess
 import sys
 import textwrap
@@ -204,7 +205,7 @@ def test_an_aborted_checkpoint_leaves_no_gap_in_the_log(backend):
 
 def test_a_topic_goes_to_its_file_and_to_the_log_if_it_is_read_as_well(tmp_path, backend):
     log = Log(backend)
-    outputs = Outputs(LogStaging(log), lambda topic: 2, lambda: 7, read=["both"])
+    outputs = Outputs(LogStaging(log), lambda topic: 2, lambda: 7, read={"both": None})
     paths = {"both": str(tmp_path / "both"), "file": str(tmp_path / "file")}
     outputs.open(paths, backend, fsync=False, on_closed=lambda: None)
     batch = Batch()
@@ -219,8 +220,86 @@ def test_a_topic_goes_to_its_file_and_to_the_log_if_it_is_read_as_well(tmp_path,
 
 
 def test_two_topics_cannot_share_a_file(tmp_path, backend):
-    outputs = Outputs(LogStaging(Log(backend)), lambda topic: 1, lambda: 7, read=[])
+    outputs = Outputs(LogStaging(Log(backend)), lambda topic: 1, lambda: 7, read={})
     path = str(tmp_path / "out")
     with pytest.raises(ConfigError, match="topics 'a' and 'b' both go to"):
         outputs.open({"a": path, "b": path}, backend, fsync=False, on_closed=lambda: None)
+    outputs.close()
+
+
+@pytest.mark.parametrize("change", ["removed", "renamed", "replaced", "cut"])
+def test_a_file_that_is_taken_away_while_the_worker_runs_stops_it(tmp_path, backend, change):
+    path = tmp_path / "out.ndjson"
+    output = FileOutput(path, backend)
+    write(output, backend, b"1")
+    if change == "cut":
+        path.write_bytes(b"")
+    elif change == "removed":
+        path.unlink()
+    else:
+        path.rename(tmp_path / "elsewhere")
+        if change == "replaced":
+            path.write_bytes(b"")
+    with pytest.raises(StateError, match="Nothing that was to be written now counts as written"):
+        output.stage(Batch(), Records([b"2"]))
+    output.abort()
+    output.close()
+    assert backend.store("files").get(str(path).encode()) == b"2"
+
+
+@pytest.mark.parametrize("link", ["symbolic", "hard", "directory"])
+def test_two_topics_cannot_share_a_file_by_another_name_of_it(tmp_path, backend, link):
+    (tmp_path / "real").mkdir()
+    path, other = tmp_path / "real" / "out", tmp_path / "real" / "other"
+    if link == "symbolic":
+        other.symlink_to(path)
+    elif link == "hard":
+        path.write_bytes(b"")
+        other.hardlink_to(path)
+    else:
+        (tmp_path / "alias").symlink_to(tmp_path / "real")
+        other = tmp_path / "alias" / "out"
+    outputs = Outputs(LogStaging(Log(backend)), lambda topic: 1, lambda: 7, read={})
+    with pytest.raises(ConfigError, match="topics 'a' and 'b' both go to"):
+        outputs.open({"a": str(path), "b": str(other)}, backend, fsync=False, on_closed=lambda: None)
+    outputs.close()
+
+
+def opened(backend, **paths):
+    outputs = Outputs(LogStaging(Log(backend)), lambda topic: 1, lambda: 7, read={})
+    try:
+        outputs.open(paths, backend, fsync=False, on_closed=lambda: None)
+    except BaseException:
+        outputs.close()
+        raise
+    return outputs
+
+
+def test_a_device_takes_records_as_a_stream(backend):
+    outputs = opened(backend, t="/dev/null", u="/dev/null")
+    for topic in ("t", "u"):
+        write(outputs(topic), backend, b"1")
+    outputs.abort()
+    outputs.close()
+
+
+def test_a_device_that_is_full_is_a_state_error(backend):
+    outputs = opened(backend, t="/dev/full")
+    with pytest.raises(StateError, match="No space left on device"):
+        write(outputs("t"), backend, b"1")
+    outputs.abort()
+    outputs.close()
+
+
+def test_a_pipe_takes_records_while_somebody_reads_it(tmp_path, backend):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(ConfigError, match="nobody reads this pipe: start its reader first"):
+        opened(backend, t=str(path))
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    outputs = opened(backend, t=str(path))
+    write(outputs("t"), backend, b"1", b"2")
+    assert os.read(reader, 100) == b"1\n2\n"
+    os.close(reader)
+    write(outputs("t"), backend, b"3")
     outputs.close()

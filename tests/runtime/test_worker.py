@@ -20,57 +20,16 @@ from headrace.errors import ConfigError, StateError, StateLocked
 from headrace.runtime.directory import read_marker
 from headrace.runtime.loading import load_target
 from headrace.runtime.partitioning import partition_for
+from headrace.runtime.records import Records
 from headrace.runtime.retention import Retention
 from headrace.runtime.worker import Worker
 from tests.runtime import fleet_under_test as fleet
-
-
-class Number(BaseModel):
-    key: str
-    n: int
-
-
-def doubling(name="double", read="numbers", written="doubles"):
-    topology = Topology(name)
-    source = topology.source("in", topic=read, schema=Number, key=col.key)
-    source.map("twice", n=col.n * 2).sink("out", topic=written)
-    return topology
-
-
-def counting(name="count", read="doubles", written="counts"):
-    topology = Topology(name)
-    rows = topology.source("in", topic=read, schema=Number).group_by("by-key", col.key)
-    rows.aggregate("totals", n=agg.sum(col.n)).on_update().sink("out", topic=written)
-    return topology
+from tests.runtime.support import Number, counting, doubling, logged, numbers, rows, running, wait_until
 
 
 @pytest.fixture
 def settings(tmp_path):
     return WorkerSettings.of(data_dir=tmp_path / "data", checkpoint_interval="20ms", fsync=False)
-
-
-def numbers(path, *values):
-    path.write_text("".join(json.dumps({"key": f"k{n % 5}", "n": n}) + "\n" for n in values))
-    return str(path)
-
-
-def rows(path):
-    return [json.loads(line) for line in Path(path).read_text().splitlines()]
-
-
-def logged(worker, topic):
-    return [
-        value
-        for partition in range(worker.log.topics()[topic])
-        for value in worker.log.read(topic, partition, 0, max_records=10**6).values
-    ]
-
-
-def wait_until(condition):
-    end = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in 20 seconds"
-        time.sleep(0.005)
 
 
 def test_a_bounded_run_ends_with_the_final_watermark_and_a_summary(tmp_path, settings):
@@ -241,7 +200,7 @@ def test_standard_input_is_logged_first_and_ends_the_run(tmp_path):
         "import sys\n"
         "from headrace.config import WorkerSettings\n"
         "from headrace.runtime.worker import Worker\n"
-        "from tests.runtime.test_worker import doubling\n"
+        "from tests.runtime.support import doubling\n"
         "with Worker([doubling()], WorkerSettings.of(data_dir=sys.argv[1]), inputs={'numbers': '-'},"
         " outputs={'doubles': '-'}) as worker:\n"
         "    assert worker.run().ended\n"
@@ -345,6 +304,7 @@ from headrace.config import WorkerSettings
 from headrace.errors import StateError
 from headrace.runtime.worker import Worker
 from tests.runtime import fleet_under_test as fleet
+from tests.runtime.support import Number, counting, doubling, logged, numbers, rows, running, wait_until
 data, source, report, failures, limit = sys.argv[1:]
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 settings = WorkerSettings.of(data_dir=data, read_bytes=20_000, checkpoint_interval="1ms", log_retention="1d")
@@ -399,7 +359,7 @@ def test_old_records_are_given_up_once_they_were_read(tmp_path, settings):
 
 def test_history_in_the_log_is_not_taken_for_old(tmp_path, settings):
     with Worker([doubling()], settings) as worker:
-        worker.log.append("numbers", 0, [b"1"], [None], [0])
+        worker.log.append("numbers", 0, Records([b"1"], times=[0]))
         retention = Retention(worker.log, worker.backend, age=settings.log_retention, max_bytes=None)
         retention.trim(time.time_ns() // 1_000_000, {})
         assert worker.log.start("numbers", 0) == 0
@@ -409,7 +369,7 @@ def test_a_partition_is_kept_to_its_size(settings):
     with Worker([doubling()], settings) as worker:
         retention = Retention(worker.log, worker.backend, age=None, max_bytes=5_000)
         for n in range(20):
-            worker.log.append("numbers", 0, [b"x" * 1000], [None], [n])
+            worker.log.append("numbers", 0, Records([b"x" * 1000], times=[n]))
             retention.trim(0, {("numbers", 0): n + 1})
         assert worker.log.start("numbers", 0) == 15
 
@@ -451,3 +411,140 @@ def test_settings_come_from_the_environment_only_where_asked_for():
         WorkerSettings.of(checkpoint_interval="soon")
     with pytest.raises(ConfigError, match="colour"):
         WorkerSettings.of(colour="red")
+
+
+def headrace(*args):
+    command = [sys.executable, "-m", "headrace.cli.main", *map(str, args)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+FIFTY_MB = """
+from pydantic import BaseModel
+from headrace import Topology, col
+
+class Note(BaseModel):
+    n: int
+    text: str
+
+topology = Topology("notes")
+topology.source("in", topic="notes", schema=Note).select("out", n=col.n, text=col.text).sink("sink", topic="copies")
+"""
+
+
+def test_a_record_of_fifty_megabytes_goes_through_a_run(tmp_path):
+    (tmp_path / "notes.py").write_text(FIFTY_MB)
+    path, out = tmp_path / "in.ndjson", tmp_path / "out.ndjson"
+    sizes = [10, 50 << 20, 10]
+    with path.open("w") as file:
+        for n, size in enumerate(sizes):
+            file.write(json.dumps({"n": n, "text": "x" * size}) + "\n")
+    done = headrace(
+        "run", tmp_path / "notes.py", "--input", f"notes={path}", "--output", f"copies={out}",
+        "--data-dir", tmp_path / "data", "--json",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["dead_letters"] == 0
+    assert [(row["n"], len(row["text"])) for row in rows(out)] == list(enumerate(sizes))
+
+
+def test_a_schema_that_changed_makes_old_records_dead_letters_and_the_rest_goes_on(tmp_path, settings):
+    class Older(BaseModel):
+        key: str
+        n: int
+
+    class Newer(BaseModel):
+        key: str
+        n: int
+        unit: str
+
+    def topology(schema):
+        made = Topology("counted")
+        source = made.source("in", topic="numbers", schema=schema, key=col.key)
+        columns = {"unit": col.unit} if schema is Newer else {}
+        source.map("out", n=col.n, **columns).sink("sink", topic="out")
+        source.group_by("by-key", col.key).aggregate("totals", n=agg.sum(col.n))
+        return made
+
+    outputs = {"out": str(tmp_path / "out"), "counted.dead-letters": str(tmp_path / "dead")}
+    with Worker([topology(Older)], settings, outputs=outputs, drain=True) as worker:
+        worker.ingest("numbers", [b'{"key": "a", "n": 1}'])
+        worker.run()
+        worker.ingest("numbers", [b'{"key": "a", "n": 2}'])  # logged, and not yet processed
+    with Worker([topology(Newer)], settings, outputs=outputs, drain=True) as worker:
+        worker.ingest("numbers", [b'{"key": "a", "n": 4, "unit": "kg"}'])
+        assert worker.run().ended
+        assert next(iter(worker.engines["counted"].tables["totals"].scan()))["n"] == 5
+    assert [row["n"] for row in rows(tmp_path / "out")] == [1, 4]
+    assert [(row["value"], row["headrace-message"]) for row in rows(tmp_path / "dead")] == [
+        ('{"key": "a", "n": 2}', "field 'unit': expected a value, got nothing: the field is missing")
+    ]
+
+
+def test_the_dead_letter_of_a_csv_row_says_what_is_wrong_with_the_row(tmp_path, settings):
+    path = tmp_path / "in.csv"
+    path.write_text('key,n\na,1\nb\n"c"x,3\nd,4\n')
+    outputs = {"doubles": str(tmp_path / "out"), "double.dead-letters": str(tmp_path / "dead")}
+    with Worker([doubling()], settings, inputs={"numbers": str(path)}, outputs=outputs) as worker:
+        worker.run()
+    assert [row["n"] for row in rows(tmp_path / "out")] == [2, 8]
+    assert [(row["value"], row["headrace-message"]) for row in rows(tmp_path / "dead")] == [
+        ("b", "record: expected 2 columns as in the header, got 1"),
+        ('"c"x,3', "record: expected a row of CSV, got one that cannot be read (',' expected after '\"')"),
+    ]
+
+
+def test_a_last_line_without_a_newline_is_a_record(tmp_path, settings):
+    path = tmp_path / "in.ndjson"
+    path.write_text('{"key":"a","n":1}\n{"key":"a","n":2}')
+    with Worker([doubling()], settings, inputs={"numbers": str(path)}) as worker:
+        assert worker.run().records_in == 2
+
+
+def test_a_followed_file_is_read_on_over_a_rotation(tmp_path, settings):
+    path = Path(numbers(tmp_path / "in.ndjson", 1, 2))
+    outputs = {"doubles": str(tmp_path / "out")}
+
+    def worker():
+        return Worker([doubling()], settings, inputs={"numbers": str(path)}, outputs=outputs, follow=True)
+
+    with worker() as first, running(first):
+        wait_until(lambda: len(rows(tmp_path / "out")) == 2)
+        with path.open("a") as file:
+            path.rename(tmp_path / "in.ndjson.1")
+            file.write('{"key":"a","n":3}\n')
+        numbers(path, 4)
+        wait_until(lambda: len(rows(tmp_path / "out")) == 4)
+    with path.open("a") as file:
+        file.write('{"key":"a","n":5}\n')
+    with worker() as second, running(second):
+        wait_until(lambda: len(rows(tmp_path / "out")) == 5)
+    assert [row["n"] for row in rows(tmp_path / "out")] == [2, 4, 6, 8, 10]
+
+
+def test_a_followed_file_that_is_truncated_stops_the_run(tmp_path, settings):
+    path = Path(numbers(tmp_path / "in.ndjson", 1, 2))
+    outputs = {"doubles": str(tmp_path / "out")}
+    with (
+        Worker([doubling()], settings, inputs={"numbers": str(path)}, outputs=outputs, follow=True) as worker,
+        running(worker) as errors,
+    ):
+        wait_until(lambda: len(rows(tmp_path / "out")) == 2)
+        with path.open("w") as file:
+            file.write('{"key":"a","n":33333}\n' * 10)
+        wait_until(lambda: bool(errors))
+    assert isinstance(errors[0], ConfigError)
+    assert "it was replaced" in str(errors[0])
+
+
+def test_an_output_file_that_is_removed_stops_the_run_and_nothing_is_lost(tmp_path, settings):
+    outputs = {"doubles": str(tmp_path / "out")}
+    with Worker([doubling()], settings, outputs=outputs) as worker, running(worker) as errors:
+        worker.ingest("numbers", [b'{"key":"a","n":1}'])
+        wait_until(lambda: len(rows(tmp_path / "out")) == 1)
+        (tmp_path / "out").unlink()
+        worker.ingest("numbers", [b'{"key":"a","n":2}'])
+        wait_until(lambda: bool(errors))
+    assert isinstance(errors[0], StateError)
+    with Worker([doubling()], settings, outputs=outputs, drain=True) as worker:
+        worker.run()
+    assert [row["n"] for row in rows(tmp_path / "out")] == [4]

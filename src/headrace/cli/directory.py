@@ -62,18 +62,22 @@ def open_tables(data_dir: Path, target: str | None) -> Iterator[Tables]:
         target: Where its topologies are; by default where its last worker had them from.
     """
     from headrace.plan import compile_plan  # noqa: PLC0415
-    from headrace.query.tables import Table, Tables  # noqa: PLC0415
+    from headrace.query.tables import Tables, tables_of  # noqa: PLC0415
     from headrace.runtime import tables  # noqa: PLC0415
     from headrace.runtime.loading import load_target  # noqa: PLC0415
 
-    target = target or known_marker(data_dir).target
-    if not target:
+    kept = known_marker(data_dir).target
+    if not (target or kept):
         msg = f"{data_dir} does not say where its topologies are: name them with --target"
         raise ConfigError(msg)
-    plans = [compile_plan(topology) for topology in load_target(target)]
+    try:
+        topologies = load_target(target or kept)
+    except ConfigError as error:
+        if target:
+            raise
+        # It was named relative to where the worker ran.
+        msg = f"the worker of {data_dir} ran {kept!r}. {error} From another directory, name it with --target."
+        raise ConfigError(msg) from error
+    plans = [compile_plan(topology) for topology in topologies]
     with open_backend(data_dir) as backend:
-        found = []
-        for plan in plans:
-            readers = tables.open_tables(plan, backend)
-            found += [Table(plan.name, spec, readers[spec.name]) for spec in plan.tables]
-        yield Tables(found)
+        yield Tables(table for plan in plans for table in tables_of(plan, tables.open_tables(plan, backend)))

@@ -20,10 +20,15 @@ Target = Annotated[
         help="Where the topologies are: package.module:topology, package.module, path/file.py or path/file.py:name.",
     ),
 ]
-DataDir = Annotated[Path, typer.Option("--data-dir", help="Directory of the log, the state and the positions.")]
+DataDir = Annotated[
+    Path,
+    typer.Option("--data-dir", envvar="HEADRACE_DATA_DIR", help="Directory of the log, the state and the positions."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout.")]
 
 DEFAULT_DATA_DIR = Path(".headrace")
+INTERRUPTED = 130
+"""The exit code after Ctrl-C."""
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([kmg]?)i?b?", re.IGNORECASE)
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 _PORTS = range(1 << 16)

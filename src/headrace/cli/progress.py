@@ -19,11 +19,11 @@ _PLAIN_SECONDS = 5.0
 
 
 @contextmanager
-def progress(*, live: bool) -> Iterator[Show]:
+def progress(*, live: bool, clock: Callable[[], float] = time.monotonic) -> Iterator[Show]:
     """Yield a function that shows a summary; ``live`` if stderr is a terminal of which nobody else writes."""
     rate = _Rate()
     if not live:
-        yield _plain(rate)
+        yield _plain(rate, clock)
         return
     from rich.console import Console  # noqa: PLC0415 - only a terminal pays for rich
 
@@ -42,17 +42,24 @@ def report(summary: Summary) -> None:
     for topology in summary.topologies:
         if topology.dead_letters:
             noun = "record is" if topology.dead_letters == 1 else "records are"
-            note(f"{topology.dead_letters:,} {noun} in {topology.name}.dead-letters: headrace topics tail shows why")
+            topic = f"{topology.name}.dead-letters"
+            note(f"{topology.dead_letters:,} {noun} in {topic}: headrace topics tail {topic} shows why")
 
 
-def _plain(rate: _Rate) -> Show:
-    last = time.monotonic()
+def _plain(rate: _Rate, clock: Callable[[], float]) -> Show:
+    last, told = clock(), (0, 0, 0, 0)
 
     def show(summary: Summary) -> None:
-        nonlocal last
-        if time.monotonic() - last >= _PLAIN_SECONDS:
-            last = time.monotonic()
-            note(_line(summary, rate.of(summary)))
+        nonlocal last, told
+        # The watermark of an idle worker follows the clock: that alone is no news.
+        counts = (summary.records_in, summary.records_out, summary.late, summary.dead_letters)
+        now = clock()
+        if now - last < _PLAIN_SECONDS:
+            return
+        last, per_second = now, rate.of(summary)
+        if counts != told:
+            told = counts
+            note(_line(summary, per_second))
 
     return show
 

@@ -12,7 +12,7 @@ import typer
 
 from headrace.cli.console import note, write_json
 from headrace.cli.options import Json
-from headrace.errors import ConfigError, DataError
+from headrace.errors import ConfigError
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -80,18 +80,13 @@ def _verdict(faults: list[str], *, upcast: bool) -> str:
 def _is_upcast(model: type[BaseModel], before: dict[str, Any]) -> bool:
     """Tell whether upcasters lead from the version of the saved schema to the model's."""
     from headrace.event import Event, check_versions  # noqa: PLC0415
-    from headrace.event.versions import upcast  # noqa: PLC0415
+    from headrace.event.versions import upcasts_from  # noqa: PLC0415
 
     version = before.get("x-event-version")
     if not (issubclass(model, Event) and isinstance(version, int) and version < model.event_version):
         return False
     check_versions(model)
-    try:
-        upcast(model, version, {})
-    except DataError as error:
-        # An upcaster that stumbles over empty data is there; one that is not there blames the version.
-        return error.field != "dataversion"
-    return True
+    return upcasts_from(model, version)
 
 
 def _find_model(target: str) -> type[BaseModel] | None:

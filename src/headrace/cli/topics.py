@@ -19,7 +19,9 @@ from headrace.cli.options import DEFAULT_DATA_DIR, DataDir, Json
 if TYPE_CHECKING:
     from headrace.runtime.log import Log
 
-app = typer.Typer(help="List the topics of a data directory, or show the end of one.", no_args_is_help=True)
+app = typer.Typer(
+    help="The topics of a data directory (list, tail), or of a fleet on Kafka (plan, create).", no_args_is_help=True
+)
 
 _POLL_SECONDS = 0.5
 
@@ -35,6 +37,17 @@ class Entry:
     value: bytes
     headers: tuple[tuple[str, bytes], ...]
 
+    def to_text(self) -> bytes:
+        """Return the record as it is; of a dead letter, why it is one and the record below, in plain characters."""
+        told = {name: value.decode(errors="replace") for name, value in self.headers}
+        if "headrace-step" not in told:
+            return self.value
+        step, topic, message = (told.get(f"headrace-{name}", "?") for name in ("step", "topic", "message"))
+        offset = told.get("headrace-offset", "-1")
+        # What a handler got has gone through steps: it has no place of its own.
+        place = topic if offset == "-1" else f"{topic}-{told.get('headrace-partition', '?')}@{offset}"
+        return f"step {step}, {place}: {_plain(message)}\n  {_plain(self.value.decode(errors='replace'))}".encode()
+
     def to_json(self) -> dict[str, Any]:
         """Return the record with all that is known of it."""
         return {
@@ -45,6 +58,11 @@ class Entry:
             "value": self.value.decode(errors="replace"),
             "headers": {name: value.decode(errors="replace") for name, value in self.headers},
         }
+
+
+def _plain(text: str) -> str:
+    """Return text on one line that does nothing to a terminal: what is not printable is escaped."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in text)
 
 
 @app.command("list")
@@ -77,9 +95,11 @@ def tail(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     *,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what is appended, until Ctrl-C.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Show partition, offset, time, key and headers.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Show partition, offset, time, key and headers as JSON.")
+    ] = False,
 ) -> None:
-    """Print the newest records of a topic, one a line, by time."""
+    """Print the newest records of a topic, one a line, by time; of dead letters also why they are here."""
     from headrace.cli.directory import open_log  # noqa: PLC0415
 
     with open_log(data_dir) as log:
@@ -115,6 +135,6 @@ def _read(log: Log, topic: str, starts: dict[int, int], ends: dict[int, int]) ->
 def _print(entries: list[Entry], *, as_json: bool) -> None:
     out = sys.stdout.buffer
     for entry in entries:
-        out.write(msgspec.json.encode(entry.to_json()) if as_json else entry.value)
+        out.write(msgspec.json.encode(entry.to_json()) if as_json else entry.to_text())
         out.write(b"\n")
     out.flush()

@@ -52,13 +52,12 @@ def compile_decoder(
     paths: Iterable[tuple[str, ...]],
     *,
     full: bool = False,
-    event_time: tuple[str, ...] | None = None,
 ) -> Decoder:
     """Compile the decoder of a model for the columns that are read.
 
     ``full`` validates the whole record. A path may end at a nested value, which is then plain
-    dicts and lists. ``event_time`` is the path whose time drives the watermark (an Event's is
-    its envelope's): there, years 1 and 9999 are refused, as no window around them can be computed.
+    dicts and lists. In the time of an event's envelope years 1 and 9999 are refused: it drives the
+    watermark, and no window around them can be computed.
 
     Raises:
         ValueError: a path begins with no field of the model.
@@ -68,16 +67,15 @@ def compile_decoder(
     core = Core(schema)
     if issubclass(schema, Event):
         check_versions(schema)
-        return _event_decoder(schema, core, wanted, full=full, clock=event_time or ("envelope", "time"))
+        return _event_decoder(schema, core, wanted, full=full)
     record = core.record(core.root)
     if record is None:  # validators of the whole model: nothing less than the model will do
         return _whole_decoder(schema, wanted)
     view = build_view(core, record, wanted, full=full)
-    view = mark_clock(view, event_time) if event_time else view
     return _compile(core, view, {path: access(view, path) for path in wanted}, full=full)
 
 
-def _event_decoder(event: type[Event], core: Core, wanted: tuple[Path, ...], *, full: bool, clock: Path) -> Decoder:
+def _event_decoder(event: type[Event], core: Core, wanted: tuple[Path, ...], *, full: bool) -> Decoder:
     record = wire_record(event, core)
     attributes = tuple(name for name in record.fields if name != "data")
     whole = ("envelope",) in wanted
@@ -89,7 +87,7 @@ def _event_decoder(event: type[Event], core: Core, wanted: tuple[Path, ...], *, 
         fields = {name: entry for name, entry in data.fields.items() if name != "envelope"}
         inner = build_view(core, replace(data, fields=fields), [p[1:] for p in paths if p[0] == "data"], full=full)
         view = replace(view, nodes={**view.nodes, "data": Node("data", core.root, nullable=False, view=inner)})
-    view = mark_clock(view, wire_path(clock))
+    view = mark_clock(view, "time")
     columns = {path: access(view, wire_path(path)) for path in wanted if path != ("envelope",)}
     if whole:
         pairs = ", ".join(f"{name!r}: {access(view, (name,))}" for name in Envelope.model_fields)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
 from enum import Enum
+from itertools import count
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
@@ -43,6 +44,7 @@ class StructBuilder:
     def __init__(self, core: Core) -> None:
         """Begin with no names; ``names`` are the globals of the generated conversions."""
         self._core = core
+        self._variables = count()
         self.deferred = False
         self.names: dict[str, object] = {
             "_e_Raw": msgspec.Raw,
@@ -138,7 +140,7 @@ class StructBuilder:
         if item is None or extra or {key for key in key_schema if key not in _NEUTRAL} or key_schema["type"] != "str":
             return None
         inner = item.convert
-        var = f"x{len(stack)}{schema['type'][0]}{id(item) % 9973}"
+        var = f"x{next(self._variables)}"
         if schema["type"] == "list":
             kind: Any = list.__class_getitem__(item.type)
             convert = inner and (lambda v: f"[{inner(var)} for {var} in {v}]")

@@ -12,7 +12,7 @@ from headrace.event.model import Event
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-__all__ = ["check_versions", "compatible", "schema_json", "upcast", "upcaster"]
+__all__ = ["check_versions", "compatible", "schema_json", "upcast", "upcaster", "upcasts_from"]
 
 Data = dict[str, Any]
 Upcaster = Callable[[Data], Data]
@@ -73,6 +73,12 @@ def check_versions(event: type[Event]) -> None:
             for version in missing
         )
         raise TopologyError(event.event_type, faults)
+
+
+def upcasts_from(event: type[Event], version: int) -> bool:
+    """Tell whether upcasters lead from a version to that of the class; runs none of them."""
+    known = _upcasters.get(event, {})
+    return all(step in known for step in range(version, event.event_version))
 
 
 def upcast(event: type[Event], version: int, data: Data) -> Data:

@@ -106,16 +106,10 @@ def _is_finite(core: Core, schema: Schema, stack: tuple[str, ...]) -> bool:
     return all(_is_finite(core, entry["schema"], inner) for entry in schema["schema"]["fields"].values())
 
 
-def mark_clock(view: View, path: Path) -> View:
-    """Return the view with the field at ``path`` marked as the event time; unchanged if it reads none such."""
-    node = view.nodes.get(path[0])
-    if node is None:
-        return view
-    if len(path) == 1:
-        marked = replace(node, is_clock=node.view is None)
-    else:
-        marked = replace(node, view=node.view and mark_clock(node.view, path[1:]))
-    return replace(view, nodes={**view.nodes, node.name: marked})
+def mark_clock(view: View, name: str) -> View:
+    """Return the view with a field marked as the event time; unchanged if it reads none such."""
+    node = view.nodes.get(name)
+    return view if node is None else replace(view, nodes={**view.nodes, name: replace(node, is_clock=True)})
 
 
 def project(core: Core, view: View) -> Schema:

@@ -10,7 +10,7 @@ from headrace.operators.generator import Generator
 from headrace.operators.latest import TableLogic
 from headrace.operators.logic import Emit
 from headrace.operators.sessions import SessionLogic
-from headrace.operators.view import StateView
+from headrace.operators.view import StateView, store_name
 from headrace.operators.windowed import WindowedLogic
 from headrace.plan.model import Plan
 from headrace.state.protocol import Backend
@@ -34,7 +34,7 @@ def state_view(plan_name: str, spec: OperatorSpec, backend: Backend, partition: 
     """Return where the states of a step and a partition lie."""
     step = spec.step
     return StateView(
-        f"{plan_name}.{step.id}", backend, partition, tuple(dtype for _, dtype in step.key), spec.slot_types
+        store_name(plan_name, step.id), backend, partition, tuple(dtype for _, dtype in step.key), spec.slot_types
     )
 
 

@@ -20,6 +20,7 @@ from typing import NoReturn, Protocol
 
 from headrace.errors import InternalError
 from headrace.event.dtypes import ANY, BOOL, DType, Kind
+from headrace.operators.calls import returned
 from headrace.topology.casts import CASTS, cast_any, to_dtype
 from headrace.topology.expr import (
     Apply,
@@ -134,7 +135,8 @@ class Emitter:
                 return self._case(expr, scope)
             case Apply(function, args, returns):
                 texts = ", ".join(bare(self.emit(arg, scope).text) for arg in args)
-                return Code(f"{self._bind(function, '_f')}({texts})", to_dtype(returns))
+                dtype = to_dtype(returns)
+                return Code(f"{self._bind(returned(function, dtype), '_f')}({texts})", dtype)
             case Call(name, _) if FUNCTIONS[name].nulls is not Nulls.PROPAGATE:
                 return self._own_nulls(expr, FUNCTIONS[name], scope)
             case _:
@@ -213,10 +215,16 @@ class Emitter:
         dtype = result_dtype(expr, tuple(arg.dtype for arg in args), _fault)
         if function.nulls is Nulls.FIRST:
             return Code(self._first([self._as(arg, dtype) for arg in args]), dtype)
-        # A constant is bound to a name: Python warns of "5 is None".
-        constants = [self._bind(e.value, "_c") if isinstance(e, Literal) else "" for e in expr.args]
-        texts = [constant or arg.text for constant, arg in zip(constants, args, strict=True)]
+        texts = [self._named(e, arg) for e, arg in zip(expr.args, args, strict=True)]
         return Code(self._fill(function, texts), dtype)
+
+    def _named(self, expr: Expr, arg: Code) -> str:
+        """Return the code of a value, of what may be a constant under a name: Python warns of ``5 is None``."""
+        if isinstance(expr, Literal):
+            return self._bind(expr.value, "_c")
+        if arg.dtype.nullable or isinstance(expr, Column):
+            return arg.text
+        return f"({self._temp()} := {bare(arg.text)})"
 
     def _fill(self, function: Function, texts: list[str]) -> str:
         names = {name: self._bind(helper, f"_{name}_") for name, helper in function.helpers.items()}

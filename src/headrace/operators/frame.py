@@ -21,6 +21,7 @@ class Frame:
     frame it was renamed from. ``watermark`` is (code, constant): the watermark to judge lateness
     by is ``code - constant``, that of the record's own input; ``bound`` is code of the lowest
     watermark of the task's other inputs. ``raw`` is the record's own bytes, as long as no step has changed it.
+    ``used`` collects the record properties that the code reads: all frames of one function share it.
     """
 
     schema: DType
@@ -35,6 +36,7 @@ class Frame:
     metas: Mapping[str, Value] = field(default_factory=dict)
     origin: Frame | None = None
     aliases: Mapping[str, Path] = field(default_factory=dict)
+    used: set[str] = field(default_factory=set)
 
     def column(self, path: Path) -> Value:
         """Return code and type of a column; part of the expression emitter's scope."""
@@ -54,7 +56,15 @@ class Frame:
 
     def meta(self, name: str) -> Value:
         """Return code and type of a record property."""
+        self.used.add(name)
         return self.metas[name]
+
+    def record_key(self) -> str:
+        """Return the code of the key that the record came with, as bytes."""
+        if self.raw_key is None:
+            return "None"
+        self.used.add("key")
+        return self.raw_key
 
     def computed(self, schema: DType, values: Mapping[str, Value], aliases: Mapping[str, Path]) -> Frame:
         """Return the frame behind a step that computes columns."""

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from itertools import count, repeat
 from typing import TYPE_CHECKING
 
-from headrace.errors import DataError
 from headrace.event import REFUSALS, compile_decoder
-from headrace.event.dtypes import INT, STR, TIMESTAMP, Kind
+from headrace.event.dtypes import INT, STR, TIMESTAMP, DType, Kind
 from headrace.event.schema import default_time
+from headrace.operators.clock import any_ms, event_time
 from headrace.operators.frame import Frame, Value, type_at
-from headrace.plan.model import PlannedStep
+from headrace.operators.keys import key_text
+from headrace.plan.model import Plan, PlannedStep
 from headrace.plan.projection import Path
-from headrace.time.instants import MAX_TIME_MS, from_ms, out_of_bounds, to_ms
+from headrace.time.instants import MAX_TIME_MS, from_ms, to_ms
 from headrace.topology.nodes import GroupBy, Port, Source
 
 if TYPE_CHECKING:
     from headrace.operators.generator import Generator
+
+RECORD_TIME = "record time"  # a property of records like those of meta, but without a name there
 
 
 def source_head(g: Generator, step: PlannedStep, name: str) -> None:
@@ -26,7 +30,7 @@ def source_head(g: Generator, step: PlannedStep, name: str) -> None:
         raise TypeError(name)
     lag, w = node.out_of_orderness_ms, g.writer
     frame, time = _source_frame(g, step, node, name)
-    g.names.update(_from_ms=from_ms, _out_of_bounds=out_of_bounds, _text=_text, _count=count, _repeat=repeat)
+    g.names.update(_from_ms=from_ms, _text=_text, _count=count, _repeat=repeat)
     next_time = f"nxt = min(t.next_ms + {lag}, {MAX_TIME_MS + 1})"
     g.refire = next_time
     g.failure = "t.fail(e, ch, records, len(values) - it.__length_hint__() - 1)"
@@ -42,13 +46,13 @@ def source_head(g: Generator, step: PlannedStep, name: str) -> None:
             _decode(g, name, time)
             with w.block("if ts > mx:"):
                 with w.block("if ts >= nxt:"):
-                    w.line(f"if ts > {MAX_TIME_MS}: raise _out_of_bounds(ts)")
+                    w.line(f"if ts > {MAX_TIME_MS}: raise _no_{name}(v, ts)")
                     w.line(f"t.fire(ch, ts - {lag})")
                     w.line(next_time)
                 w.line("mx = ts")
             g.children(Port(step.id), frame, tail=True)
         w.line(f"ch.watermark_ms = max(ch.watermark_ms, mx - {lag})")
-    w.fill(loop, [_loop(w.text())])
+    w.fill(loop, [_loop(frame.used)])
     w.fill(prologue, g.prologue)
 
 
@@ -77,27 +81,26 @@ def _source_frame(g: Generator, step: PlannedStep, node: Source, name: str) -> t
             "offset": ("off", INT),
         },
     )
+    g.names[f"_no_{name}"] = event_time(node, envelope).fault
     if envelope is not None:
-        return frame, _time_lines(g, (decoder.access[envelope], TIMESTAMP))
+        return frame, _time_lines(g, (decoder.access[envelope], TIMESTAMP), name)
     if node.time is not None:
-        return frame, _time_lines(g, g.value(node.time, frame))
+        return frame, _time_lines(g, g.value(node.time, frame), name)
+    frame.used.add(RECORD_TIME)
     return frame, ["ts = rt"]
 
 
-def _time_lines(g: Generator, value: Value) -> list[str]:
+def _time_lines(g: Generator, value: Value, name: str) -> list[str]:
     code, dtype = value
-    g.names.update(_to_ms=to_ms, _no_time=_no_time)
+    g.names.update(_to_ms=to_ms, _any_ms=any_ms)
     lines = [f"ts = {code}"]
     if dtype.nullable:
-        lines.append("if ts is None: raise _no_time()")
-    if dtype.kind is not Kind.INT:
+        lines.append(f"if ts is None: raise _no_{name}(v, None)")
+    if dtype.kind is Kind.ANY:
+        lines.append("ts = _any_ms(ts)")
+    elif dtype.kind is not Kind.INT:
         lines.append("ts = _to_ms(ts)")
     return lines
-
-
-def _no_time() -> DataError:
-    expected = "a time"
-    return DataError("event time: expected a time, got null", field="event time", expected=expected, got="null")
 
 
 def _text(key: bytes | None) -> str | None:
@@ -110,22 +113,21 @@ def _decode(g: Generator, name: str, time: list[str]) -> None:
     w.line(f"except _REFUSALS: r = _recover_{name}(v)")
     for line in time:
         w.line(line)
-    w.line("if ts < 0: raise _out_of_bounds(ts)")
+    w.line(f"if ts < 0: raise _no_{name}(v, ts)")
 
 
-def _loop(text: str) -> str:
+def _loop(used: Set[str]) -> str:
     """Return the loop's head: it walks only the columns of the batch that its body uses."""
-    body = text[text.rindex("def head_") :]
     walks, names = ["it"], ["v"]
-    if " rt" in body:
+    if RECORD_TIME in used:
         names.append("rt")
         walks.append("(records.times if records.times is not None else _repeat(t.now_ms))")
-    if "rk" in body:
+    if "key" in used:
         names.append("rk")
         walks.append("(records.keys if records.keys is not None else _repeat(None))")
-    if "off" in body:
+    if "offset" in used:
         names.append("off")
-        walks.append("_count(ch.position)")
+        walks.append("(records.offsets if records.offsets is not None else _count(ch.position))")
     if len(names) == 1:
         return "for v in it:"
     return f"for {', '.join(names)} in zip({', '.join(walks)}):"
@@ -136,17 +138,17 @@ def exchange_head(g: Generator, step: PlannedStep, name: str) -> None:
     w = g.writer
     if not isinstance(step.node, GroupBy):
         raise TypeError(name)
-    paths = exchange_columns(g, step)
+    paths = exchange_columns(g.plan, step)
     fields = ["ts", "w", "b", "k", *(f"x{n}" for n in range(len(paths)))]
     types = dict(step.columns.fields)
     key = [(f"k{n}", dtype) for n, (_, dtype) in enumerate(step.key)]
     columns: dict[Path, Value] = {p: (f"x{n}", type_at(step.columns, p)) for n, p in enumerate(paths)}
     columns |= {(column,): (code, types[column]) for (column, _), (code, _) in zip(step.key, key, strict=True)}
-    g.names.update(_from_ms=from_ms, _text=_text)
+    g.names.update(_from_ms=from_ms, _key_text=key_text)
     nothing = ("None", STR.optional())
     metas: dict[str, Value] = {"topic": nothing, "partition": nothing, "offset": nothing}
-    metas |= {"time": ("_from_ms(ts)", TIMESTAMP), "key": ("str(k)", STR)}
     whole = "k" if len(key) > 1 else "k0"
+    metas |= {"time": ("_from_ms(ts)", TIMESTAMP), "key": (f"_key_text({whole})", STR)}
     bound = "(wm if wm < lim else lim)"
     frame = Frame(step.columns, columns, "ts", ("own", 0), bound, key=tuple(key), key_code=whole, metas=metas)
     g.refire = "nxt = t.next_ms"
@@ -173,7 +175,12 @@ def exchange_head(g: Generator, step: PlannedStep, name: str) -> None:
     w.fill(prologue, g.prologue)
 
 
-def exchange_columns(g: Generator, step: PlannedStep) -> list[Path]:
+def exchange_columns(plan: Plan, step: PlannedStep) -> list[Path]:
     """Return the columns that travel with a row, beside the key, in order."""
     keys = {name for name, _ in step.key}
-    return sorted(p for p in g.plan.required.get(Port(step.id), frozenset()) if p[0] not in keys)
+    return sorted(p for p in plan.required.get(Port(step.id), frozenset()) if p[0] not in keys)
+
+
+def exchange_types(plan: Plan, step: PlannedStep) -> tuple[list[DType], list[DType]]:
+    """Return the types of the key columns and of the columns of a row that travels."""
+    return [dtype for _, dtype in step.key], [type_at(step.columns, path) for path in exchange_columns(plan, step)]

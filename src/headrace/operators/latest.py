@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from headrace.operators.footprint import Footprint
 from headrace.operators.logic import NEVER_MS, Emit
 from headrace.operators.view import State, StateView
 from headrace.state.protocol import Batch
@@ -20,6 +21,7 @@ class TableLogic:
         self.hot: dict[Any, State | None] = {}
         self.next_ms = NEVER_MS
         self.closed_ms = START_OF_TIME_MS
+        self.footprint = Footprint()
         self._watermark = START_OF_TIME_MS
 
     def restore(self, watermark_ms: int) -> None:
@@ -33,13 +35,14 @@ class TableLogic:
     def cut(self, batch: Batch) -> None:
         """Emit the changed rows; write them, and remove the keys that are gone."""
         self._emit("update", [(k, st) for k, st in self.hot.items() if st is not None], 0, 0, self._watermark)
-        name, prefix = self._view.name, self._view.prefix
+        name, prefix, begin = self._view.name, self._view.prefix, len(batch.puts)
         for key, state in self.hot.items():
             raw = prefix + self._keys.encode(key)
             if state is None:
                 batch.delete(name, raw)
             else:
                 batch.put(name, raw, self._codec.encode(state))
+        self.footprint.learn(batch.puts, begin)
         self.hot.clear()
 
     def size(self) -> int:

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, datetime
-from decimal import Decimal
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import msgspec
 
 from headrace.errors import DataError
-from headrace.event.dtypes import DType, Kind
+from headrace.event.dtypes import STR, DType, Kind
+from headrace.event.faults import show
 from headrace.operators.agent import ExchangeSpec, SinkSpec
 from headrace.operators.frame import Frame, Value, column_path
 from headrace.operators.heads import exchange_columns
+from headrace.operators.keys import canonical_decimal, checks, key_bytes, key_text, no_key
 from headrace.plan.model import PlannedStep
 from headrace.topology.expr import Expr
 from headrace.topology.nodes import GroupBy, Handle, Port, Sink
@@ -22,46 +24,24 @@ from headrace.topology.nodes import GroupBy, Handle, Port, Sink
 if TYPE_CHECKING:
     from headrace.operators.generator import Generator
 
-_encode_key = msgspec.json.Encoder(decimal_format="string").encode
+_ESCAPED = re.compile(r'["\\\x00-\x1f]')  # characters that JSON escapes in a name
+_LEGAL_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,200}")
 encode_value = msgspec.json.Encoder(decimal_format="string").encode
-
-
-def key_bytes(key: object) -> bytes | None:
-    """Return the bytes by which a key is partitioned and written: text as it is, several columns as a JSON array."""
-    match key:
-        case None:
-            return None
-        case bytes():
-            return key
-        case str():
-            return key.encode()
-        case bool() | tuple():
-            return _encode_key(key)
-        case int() | float() | Decimal():
-            return str(key).encode()
-        case datetime() | date():
-            return key.isoformat().encode()
-        case _:
-            return _encode_key(key)
-
-
-def null_key(step: str, column: str) -> DataError:
-    """Return the error for a record without a key."""
-    message = f"step {step!r}: key is null: expected a value in key column {column!r}, got null"
-    return DataError(message, field=column, expected="a key", got="null")
 
 
 def emit_group_by(g: Generator, step: PlannedStep, node: GroupBy, frame: Frame, *, tail: bool) -> None:
     """Compute the key; then either go on in this task or send the row to the task that owns the key."""
     w = g.writer
-    g.names["_null_key"] = null_key
+    g.names.update(_no_key=no_key, _canonical=canonical_decimal, _key_text=key_text)
     key: list[Value] = []
     for (name, expr), (_, dtype) in zip(node.keys, step.key, strict=True):
         code, found = g.value(expr, frame)
         local = w.fresh("k_")
         w.line(f"{local} = {code}")
         if found.nullable:
-            w.line(f"if {local} is None: raise _null_key({step.id!r}, {name!r})")
+            w.line(f"if {local} is None: raise _no_key({step.id!r}, {name!r}, 'null')")
+        for line in checks(found, local, f"raise _no_key({step.id!r}, {name!r}, 'NaN')"):
+            w.line(line)
         key.append((local, dtype))
     codes = [code for code, _ in key]
     key_code = codes[0]
@@ -71,7 +51,9 @@ def emit_group_by(g: Generator, step: PlannedStep, node: GroupBy, frame: Frame, 
     values = {name: value for (name, _), value in zip(node.keys, key, strict=True)}
     same = all(column_path(expr) == (name,) for name, expr in node.keys)
     raw = frame.raw if same else None
-    inner = replace(frame.computed(step.columns, values, {}), key=tuple(key), key_code=key_code, raw=raw)
+    metas = {**frame.metas, "key": (f"_key_text({key_code})", STR)}
+    inner = frame.computed(step.columns, values, {})
+    inner = replace(inner, key=tuple(key), key_code=key_code, raw=raw, metas=metas)
     if step.exchange:
         _emit_exchange(g, step, inner)
     else:
@@ -88,7 +70,7 @@ def _emit_exchange(g: Generator, step: PlannedStep, frame: Frame) -> None:
     code, lag = frame.watermark
     watermark = f"{code} - {lag}" if lag else code
     parts = []
-    for path in exchange_columns(g, step):
+    for path in exchange_columns(g.plan, step):
         text, _ = frame.column(path)
         parts.append(text)
     key = frame.key_code if len(frame.key) > 1 else f"({frame.key_code},)"
@@ -115,20 +97,31 @@ def emit_sink(g: Generator, step: PlannedStep, node: Sink, frame: Frame) -> None
     value = frame.raw if frame.raw is not None else _encoded(g, step.input, frame)
     local = w.fresh("o")
     w.line(f"{local} = {value}")
-    lines = [f"{g.bind(f't.sinks[{index}].keys.append', 'sk')}({key})"]
+    columns = [("keys", "sk", key), ("times", "st_", frame.time), ("values", "sv", local)]
     if isinstance(node.topic, Expr):
-        code, _ = g.value(node.topic, frame)
-        lines.append(f"{g.bind(f't.sinks[{index}].topics.append', 'sn')}({code})")
-    lines.append(f"{g.bind(f't.sinks[{index}].times.append', 'st_')}({frame.time})")
-    lines.append(f"{g.bind(f't.sinks[{index}].values.append', 'sv')}({local})")
+        columns.append(("topics", "sn", _topic(g, step, node.topic, frame)))
     # everything that can fail is computed before the first append: a record is in all lists or in none
-    for n, line in enumerate(lines):
-        call, argument = line.split("(", 1)
-        temp = f"_{n}"
-        w.line(f"{temp} = {argument[:-1]}")
-        lines[n] = f"{call}({temp})"
-    for line in lines:
+    appends = []
+    for number, (name, prefix, code) in enumerate(columns):
+        w.line(f"_{number} = {code}")
+        appends.append(f"{g.bind(f't.sinks[{index}].{name}.append', prefix)}(_{number})")
+    for line in appends:
         w.line(line)
+
+
+@lru_cache(maxsize=10_000)
+def topic_name(step: str, name: object) -> str:
+    """Return a computed topic name if it is a legal one: an illegal one would fail the whole checkpoint."""
+    if isinstance(name, str) and _LEGAL_TOPIC.fullmatch(name) and name not in {".", ".."}:
+        return name
+    expected, got = "letters, digits, '.', '_', '-', at most 200", "null" if name is None else show(name)
+    message = f"step {step!r}: topic: expected {expected}, got {got}. Mend the expression that names the topic"
+    raise DataError(message, field="topic", expected=expected, got=got)
+
+
+def _topic(g: Generator, step: PlannedStep, topic: Expr, frame: Frame) -> str:
+    g.names["_topic_name"] = topic_name
+    return f"_topic_name({step.id!r}, {g.value(topic, frame)[0]})"
 
 
 def _sink_key(g: Generator, node: Sink, frame: Frame) -> str:
@@ -139,7 +132,7 @@ def _sink_key(g: Generator, node: Sink, frame: Frame) -> str:
         return _as_bytes(*frame.key[0])
     if frame.key_code is not None:
         return f"_key_bytes({frame.key_code})"
-    return frame.raw_key or "None"
+    return frame.record_key()
 
 
 def _as_bytes(code: str, dtype: DType) -> str:
@@ -150,18 +143,14 @@ def _as_bytes(code: str, dtype: DType) -> str:
 
 def _encoded(g: Generator, schema: DType, frame: Frame) -> str:
     """Return code that encodes all columns of the record: a generated struct is the fastest encoder's food."""
-    fields = [(f"f{n}", name) for n, (name, _) in enumerate(schema.fields)]
-    kind = msgspec.defstruct(
-        "Row",
-        [(field, object) for field, _ in fields],
-        rename=dict(fields),
-        gc=False,
-    )
-    struct_name, encode_name = f"_Row{len(g.names)}", "_encode"
-    g.names[struct_name] = kind
-    g.names[encode_name] = encode_value
-    args = ", ".join(frame.column((name,))[0] for _, name in fields)
-    return f"{encode_name}({struct_name}({args}))"
+    g.names["_encode"] = encode_value
+    codes = {name: frame.column((name,))[0] for name, _ in schema.fields}
+    if any(_ESCAPED.search(name) for name in codes):  # no names for msgspec's structs
+        return f"_encode({{{', '.join(f'{name!r}: {code}' for name, code in codes.items())}}})"
+    fields = {f"f{n}": name for n, name in enumerate(codes)}
+    row = f"_Row{len(g.names)}"
+    g.names[row] = msgspec.defstruct("Row", [(field, object) for field in fields], rename=fields, gc=False)
+    return f"_encode({row}({', '.join(codes.values())}))"
 
 
 def emit_handle(g: Generator, step: PlannedStep, node: Handle, frame: Frame) -> None:

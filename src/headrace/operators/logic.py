@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
+from headrace.operators.footprint import Footprint
 from headrace.state.protocol import Batch
 
 NEVER_MS = 1 << 63  # later than the end of time
@@ -16,12 +17,13 @@ Emit = Callable[[str, Iterable[tuple[Any, Any]], int, int, int], None]
 class Logic(Protocol):
     """A stateful step of one task: synchronous, without I/O but reads of its own committed state.
 
-    ``next_ms`` is the watermark at which ``advance`` has something to do. ``size`` is the number of
-    states in memory. ``closed_ms`` is the highest watermark at which it has closed something.
+    ``next_ms`` is the watermark at which ``advance`` has something to do. ``closed_ms`` is the
+    highest watermark at which it has closed something. ``footprint`` knows how big its states are.
     """
 
     next_ms: int
     closed_ms: int
+    footprint: Footprint
 
     def advance(self, watermark_ms: int) -> None:
         """Move event time on: close windows, emit what is due."""

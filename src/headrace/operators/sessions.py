@@ -14,9 +14,10 @@ from typing import Any
 import msgspec
 
 from headrace.operators.agent import OperatorSpec
+from headrace.operators.footprint import Footprint
 from headrace.operators.logic import NEVER_MS, Emit
 from headrace.operators.ticks import Ticks
-from headrace.operators.view import State, StateView, instant, read_instant
+from headrace.operators.view import State, StateView, instant
 from headrace.state.protocol import Batch
 from headrace.time.instants import MAX_TIME_MS, START_OF_TIME_MS
 from headrace.topology.windows import Session
@@ -48,6 +49,7 @@ class SessionLogic:
         self._watermark = START_OF_TIME_MS
         self.next_ms = NEVER_MS
         self.closed_ms = START_OF_TIME_MS
+        self.footprint = Footprint()
 
     def restore(self, watermark_ms: int) -> None:
         """Find when the open sessions are due."""
@@ -157,7 +159,7 @@ class SessionLogic:
             for interval, rows in self._owed.items()
         ]
         data = msgspec.msgpack.encode((list(self._ticks.due.items()), owed))
-        batch.put(f"{self._view.name}.pending", self._view.prefix, data)
+        batch.put(f"{self._view.name}/pending", self._view.prefix, data)
 
     def _restore_owed(self) -> None:
         data = self._view.beside("pending").get(self._view.prefix) if self._ticks.intervals else None
@@ -175,14 +177,15 @@ class SessionLogic:
     def cut(self, batch: Batch) -> None:
         """Emit one change per changed session; write open sessions and closed rows; expire old rows."""
         self._emit("update", self._changed.values(), 0, 0, self._watermark - self._window.grace_ms)
-        prefix, name = self._view.prefix, self._view.name
+        prefix, name, begin = self._view.prefix, self._view.name, len(batch.puts)
         for key, sessions in self.hot.items():
             raw = prefix + self._keys.encode(key)
             if sessions:
                 packed = [self._codec.encode(state) for state in sessions]
-                batch.put(f"{name}.live", raw, msgspec.msgpack.encode(packed))
+                batch.put(f"{name}/live", raw, msgspec.msgpack.encode(packed))
             else:
-                batch.delete(f"{name}.live", raw)
+                batch.delete(f"{name}/live", raw)
+        self.footprint.learn(batch.puts, begin)
         self._write_closed(batch)
         self._write_owed(batch)
         self.cold.update((key, sessions) for key, sessions in self.hot.items() if sessions)
@@ -195,7 +198,7 @@ class SessionLogic:
             row = prefix + self._keys.encode(key) + instant(state[FIRST])
             expiry = state[LAST] + self._window.gap_ms + self._window.grace_ms + self._window.retention_ms
             batch.put(name, row, self._codec.encode(state))
-            batch.put(f"{name}.expiry", prefix + instant(expiry) + row, b"")
+            batch.put(f"{name}/expiry", prefix + instant(expiry) + row, b"")
         self._closed.clear()
         # the end of a bounded input is no point in time: what it closed stays readable
         if not START_OF_TIME_MS < self._watermark <= MAX_TIME_MS:
@@ -203,7 +206,7 @@ class SessionLogic:
         end = prefix + instant(self._watermark)
         for raw, _ in self._view.beside("expiry").scan(prefix, end):
             batch.delete(name, raw[len(end) :])
-            batch.delete(f"{name}.expiry", raw)
+            batch.delete(f"{name}/expiry", raw)
 
     def size(self) -> int:
         """Return the number of keys in memory."""
@@ -214,8 +217,3 @@ class SessionLogic:
         surplus = max(self.size() - keep, 0)
         for key in [key for key, _ in zip(self.cold, range(surplus), strict=False)]:
             del self.cold[key]
-
-
-def session_start(raw: bytes) -> int:
-    """Return the start of a closed session from the key of its row."""
-    return read_instant(raw, len(raw) - 8)

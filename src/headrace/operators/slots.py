@@ -1,7 +1,11 @@
 """Code of the aggregates: each keeps its state in slots of one flat list per key and window.
 
-``Slot.init`` is the code of an empty state, ``update`` adds a value, ``merge`` joins the
+``init`` is the code of an empty state, ``prepare`` and ``update`` add a value, ``merge`` joins the
 slots of ``b`` into those of ``a`` (sessions that grow together), ``result`` reads.
+
+A record that fails must leave no trace. So what may fail, because it calls a user's function or
+because values of that type may refuse to be added or compared, is in ``prepare``: it only reads the
+state, and runs for all aggregates of the step, and all windows of the record, before any ``update``.
 """
 
 from __future__ import annotations
@@ -10,12 +14,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from math import isfinite, sqrt
+from math import inf, isfinite, sqrt
 from typing import Any
 
-from headrace.errors import InternalError
-from headrace.event.dtypes import DType, Kind
+from headrace.errors import DataError, InternalError
+from headrace.event.dtypes import ANY, DType, Kind
+from headrace.event.faults import show
+from headrace.operators.calls import returned
+from headrace.operators.codec import plain
+from headrace.operators.distinct import SCANNED, add_distinct, hashed, merge_sets
 from headrace.topology.aggregates import Aggregate
+from headrace.topology.typing import to_dtype
 
 PYTHON_TYPES: dict[Kind, Any] = {
     Kind.INT: int,
@@ -32,9 +41,10 @@ PYTHON_TYPES: dict[Kind, Any] = {
 
 @dataclass(frozen=True, slots=True)
 class SlotCode:
-    """The code of one aggregate at its slots. Lines of ``update`` see the state as ``st``.
+    """The code of one aggregate at its slots. Lines of ``prepare`` and ``update`` see the state as ``st``.
 
     ``types`` are the Python types of the slots in the store; ``None`` in any slot is allowed.
+    ``prepared`` names the local that hands on what ``prepare`` has found. Without it nothing can fail.
     """
 
     init: tuple[str, ...]
@@ -42,6 +52,8 @@ class SlotCode:
     update: tuple[str, ...]
     merge: tuple[str, ...]
     result: str
+    prepare: tuple[str, ...] = ()
+    prepared: str = ""
 
 
 def python_type(dtype: DType) -> Any:
@@ -76,15 +88,15 @@ def _sum(spec: Aggregate, dtypes: tuple[DType, ...], at: int, names: dict[str, o
 
 
 def _exact_sum(_spec: Aggregate, dtypes: tuple[DType, ...], at: int, names: dict[str, object]) -> SlotCode:
-    names["_add_null"] = add_null
-    kind = python_type(dtypes[0])
-    return SlotCode(
-        ("None",),
-        (kind,),
-        (f"st[{at}] = a0 if st[{at}] is None else st[{at}] + a0",),
-        (f"a[{at}] = _add_null(a[{at}], b[{at}])",),
-        f"st[{at}]",
-    )
+    names.update(_add_null=add_null, _number=number)
+    init, types = ("None",), (python_type(dtypes[0]),)
+    merge, result = (f"a[{at}] = _add_null(a[{at}], b[{at}])",), f"st[{at}]"
+    if dtypes[0].kind is Kind.INT:
+        return SlotCode(init, types, (f"st[{at}] = a0 if st[{at}] is None else st[{at}] + a0",), merge, result)
+    # Decimals overflow, and two infinities may have no sum; anything else may be no number at all
+    value = "a0" if dtypes[0].kind is Kind.DECIMAL else "_number(a0)"
+    prepare = (f"u{at} = _number(a0) if st[{at}] is None else st[{at}] + {value}",)
+    return SlotCode(init, types, (f"st[{at}] = u{at}",), merge, result, prepare, f"u{at}")
 
 
 def _float_sum(at: int, names: dict[str, object]) -> SlotCode:
@@ -117,43 +129,53 @@ def _float_sum(at: int, names: dict[str, object]) -> SlotCode:
 
 def _extreme(sign: str) -> Callable[..., SlotCode]:
     def build(_spec: Aggregate, dtypes: tuple[DType, ...], at: int, _names: dict[str, object]) -> SlotCode:
+        test, prepare, prepared = _test(dtypes[0], at, "a0", sign, at)
         return SlotCode(
             ("None",),
             (python_type(dtypes[0]),),
-            (f"if (m := st[{at}]) is None or a0 {sign} m: st[{at}] = a0",),
+            (f"if {test}: st[{at}] = a0",),
             (f"if b[{at}] is not None and (a[{at}] is None or b[{at}] {sign} a[{at}]): a[{at}] = b[{at}]",),
             f"st[{at}]",
+            prepare,
+            prepared,
         )
 
     return build
 
 
 def _mean(spec: Aggregate, dtypes: tuple[DType, ...], at: int, names: dict[str, object]) -> SlotCode:
+    names["_mean"] = mean
     total = _sum(spec, dtypes, at + 1, names)
     return SlotCode(
         ("0", *total.init),
         (int, *total.types),
         (f"st[{at}] += 1", *total.update),
         (f"a[{at}] += b[{at}]", *total.merge),
-        f"(({total.result}) / st[{at}] if st[{at}] else None)",
+        f"_mean({total.result}, st[{at}])",
+        total.prepare,
+        total.prepared,
     )
 
 
 def _spread(*, root: bool) -> Callable[..., SlotCode]:
-    def build(_spec: Aggregate, _dtypes: tuple[DType, ...], at: int, names: dict[str, object]) -> SlotCode:
-        names.update(_merge_spread=merge_spread, _sqrt=sqrt)
+    def build(_spec: Aggregate, dtypes: tuple[DType, ...], at: int, names: dict[str, object]) -> SlotCode:
+        names.update(_merge_spread=merge_spread, _sqrt=sqrt, _number=number)
         n, mean, m2 = f"st[{at}]", f"st[{at + 1}]", f"st[{at + 2}]"
+        # a whole number may be larger than any float
+        value = {Kind.FLOAT: "a0", Kind.ANY: "float(_number(a0))"}.get(dtypes[0].kind, "float(a0)")
+        prepare = () if value == "a0" else (f"u{at} = {value}",)
+        x = f"u{at}" if prepare else "a0"
         update = (
-            "x = float(a0)",
             f"n = {n} + 1",
-            f"d = x - {mean}",
+            f"d = {x} - {mean}",
             f"mean = {mean} + d / n",
-            f"st[{at}], st[{at + 1}], st[{at + 2}] = n, mean, {m2} + d * (x - mean)",
+            f"st[{at}], st[{at + 1}], st[{at + 2}] = n, mean, {m2} + d * ({x} - mean)",
         )
         merge = (f"a[{at}:{at + 3}] = _merge_spread(a[{at}:{at + 3}], b[{at}:{at + 3}])",)
         value = f"{m2} / ({n} - 1)"
         result = f"({f'_sqrt({value})' if root else value} if {n} > 1 else None)"
-        return SlotCode(("0", "0.0", "0.0"), (int, float, float), update, merge, result)
+        prepared = f"u{at}" if prepare else ""
+        return SlotCode(("0", "0.0", "0.0"), (int, float, float), update, merge, result, prepare, prepared)
 
     return build
 
@@ -177,18 +199,30 @@ def _by_time(sign: str) -> Callable[..., SlotCode]:
 
 def _arg(sign: str) -> Callable[..., SlotCode]:
     def build(_spec: Aggregate, dtypes: tuple[DType, ...], at: int, _names: dict[str, object]) -> SlotCode:
+        test, prepare, prepared = _test(dtypes[1], at, "a1", sign, at + 1)
         return SlotCode(
             ("None", "None"),
             (python_type(dtypes[0]), python_type(dtypes[1])),
-            (f"if (m := st[{at + 1}]) is None or a1 {sign} m: st[{at}], st[{at + 1}] = a0, a1",),
+            (f"if {test}: st[{at}], st[{at + 1}] = a0, a1",),
             (
                 f"if b[{at + 1}] is not None and (a[{at + 1}] is None or b[{at + 1}] {sign} a[{at + 1}]):"
                 f" a[{at}], a[{at + 1}] = b[{at}], b[{at + 1}]",
             ),
             f"st[{at}]",
+            prepare,
+            prepared,
         )
 
     return build
+
+
+def _test(dtype: DType, at: int, value: str, sign: str, best: int) -> tuple[str, tuple[str, ...], str]:
+    """Return the code that tells whether a value is better than the best one, and what prepares it."""
+    if dtype.kind not in {Kind.DECIMAL, Kind.ANY}:
+        return f"(m := st[{best}]) is None or {value} {sign} m", (), ""
+    # NaN does not compare, nor do 1 and "a"; the first value is compared with itself, lest it spoil the state
+    line = f"u{at} = {value} {sign} ({value} if (m := st[{best}]) is None else m) or m is None"
+    return f"u{at}", (line,), f"u{at}"
 
 
 def _collect_list(spec: Aggregate, dtypes: tuple[DType, ...], at: int, _names: dict[str, object]) -> SlotCode:
@@ -202,43 +236,68 @@ def _collect_list(spec: Aggregate, dtypes: tuple[DType, ...], at: int, _names: d
 
 
 def _collect_set(spec: Aggregate, dtypes: tuple[DType, ...], at: int, names: dict[str, object]) -> SlotCode:
-    names["_merge_sets"] = merge_sets
+    names.update(_merge_sets=merge_sets, _add_distinct=add_distinct, _hashed=hashed)
+    scalar = dtypes[0].kind not in {Kind.LIST, Kind.MAP, Kind.STRUCT, Kind.ANY, Kind.DECIMAL}
+    mark = "a0" if scalar else f"u{at}"
     return SlotCode(
         ("[]",),
         (list[python_type(dtypes[0])],),  # type: ignore[misc]
-        (f"if a0 not in st[{at}] and len(st[{at}]) < {spec.limit}: st[{at}].append(a0)",),
+        (
+            f"if len(m := st[{at}]) >= {SCANNED}: st[{at}] = _add_distinct(m, a0, {mark}, {spec.limit})",
+            f"elif a0 not in m and len(m) < {spec.limit}: m.append(a0)",
+        ),
         (f"a[{at}] = _merge_sets(a[{at}], b[{at}], {spec.limit})",),
         f"list(st[{at}])",
+        () if scalar else (f"u{at} = _hashed(a0)",),
+        "" if scalar else mark,
     )
 
 
-def _custom(spec: Aggregate, _dtypes: tuple[DType, ...], at: int, names: dict[str, object]) -> SlotCode:
+def _functions(spec: Aggregate, names: dict[str, object]) -> str:
+    """Bind the functions of a custom aggregate; return the prefix of their names."""
     if spec.custom is None:
         msg = f"{spec.function}: no functions"
         raise InternalError(msg)
+    returns = to_dtype(spec.returns if spec.returns is not None else ANY)
     prefix = f"_u{len(names)}"
     for part in ("init", "add", "merge", "result"):
         names[f"{prefix}_{part}"] = getattr(spec.custom, part)
+    if spec.function == "reduce":
+        names[f"{prefix}_add"] = returned(spec.custom.add, returns)
+        names[f"{prefix}_merge"] = returned(spec.custom.merge, returns)
+    else:
+        for part in ("init", "add", "merge"):
+            names[f"{prefix}_{part}"] = plain(getattr(spec.custom, part))
+        names[f"{prefix}_result"] = returned(spec.custom.result, returns.optional())
+    return prefix
+
+
+def _custom(spec: Aggregate, _dtypes: tuple[DType, ...], at: int, names: dict[str, object]) -> SlotCode:
+    prefix = _functions(spec, names)
     args = "".join(f", a{n}" for n in range(len(spec.args)))
     return SlotCode(
         (f"{prefix}_init()",),
         (Any,),
-        (f"st[{at}] = {prefix}_add(st[{at}]{args})",),
+        (f"st[{at}] = u{at}",),
         (f"a[{at}] = {prefix}_merge(a[{at}], b[{at}])",),
         f"{prefix}_result(st[{at}])",
+        (f"u{at} = {prefix}_add(st[{at}]{args})",),
+        f"u{at}",
     )
 
 
 def _reduce(spec: Aggregate, dtypes: tuple[DType, ...], at: int, names: dict[str, object]) -> SlotCode:
-    code = _custom(spec, dtypes, at, names)
-    add = code.update[0].split(" = ", 1)[1]
-    merge = code.merge[0].split(" = ", 1)[1]
+    prefix, returns = _functions(spec, names), to_dtype(spec.returns if spec.returns is not None else ANY)
+    merged = f"{prefix}_merge(a[{at}], b[{at}])"
     return SlotCode(
         ("None",),
-        (python_type(dtypes[0]),),
-        (f"st[{at}] = a0 if st[{at}] is None else {add}",),
-        (f"a[{at}] = b[{at}] if a[{at}] is None else a[{at}] if b[{at}] is None else {merge}",),
+        # the first value begins as it is
+        (python_type(returns) if returns.kind is dtypes[0].kind else Any,),
+        (f"st[{at}] = u{at}",),
+        (f"a[{at}] = b[{at}] if a[{at}] is None else a[{at}] if b[{at}] is None else {merged}",),
         f"st[{at}]",
+        (f"u{at} = a0 if st[{at}] is None else {prefix}_add(st[{at}], a0)",),
+        f"u{at}",
     )
 
 
@@ -284,6 +343,20 @@ def merge_spread(a: list[Any], b: list[Any]) -> list[Any]:
     return [n, a[1] + d * b[0] / n, a[2] + b[2] + d * d * a[0] * b[0] / n]
 
 
-def merge_sets(a: list[Any], b: list[Any], limit: int) -> list[Any]:
-    """Join two bounded lists of distinct values, in order."""
-    return (a + [x for x in b if x not in a])[:limit]
+def mean(total: Any, n: int) -> Any:
+    """Return a mean; infinite where it is larger than any float, null over nothing."""
+    if not n:
+        return None
+    try:
+        return total / n
+    except OverflowError:
+        return inf if total > 0 else -inf
+
+
+def number(value: Any) -> Any:
+    """Return a value of unknown type if it is a number: others have sums of their own, or none."""
+    if isinstance(value, int | float) or (isinstance(value, Decimal) and not value.is_snan()):
+        return value
+    expected, got = "a number", show(value)
+    msg = f"aggregate: expected {expected}, got {got}. Cast the column, or filter such records out"
+    raise DataError(msg, expected=expected, got=got)

@@ -7,12 +7,15 @@ keep the first and the last event time in slots 0 and 1; windows keep nothing of
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from headrace.event.dtypes import STR, TIMESTAMP, DType
 from headrace.operators.frame import Frame, Value
+from headrace.operators.keys import key_text
 from headrace.operators.slots import SlotCode, python_type, slot_code
 from headrace.plan.model import PlannedStep
 from headrace.time.instants import from_ms
@@ -99,20 +102,16 @@ def emit_table(g: Generator, step: PlannedStep, node: Table, frame: Frame) -> No
 
 def emit_aggregate(g: Generator, step: PlannedStep, node: Aggregate, frame: Frame, *, tail: bool) -> None:
     """Find the state of the record's key and window, and update it; late records go to the late port."""
-    w = g.writer
-    arguments = _arguments(g, node, frame)
-    visit = Visit(frame, arguments, tail)
+    visit = Visit(frame, _arguments(g, node, frame), tail)
     match node.window:
         case None:
-            _all_time(g, step, frame)
-            w.line(f"if {frame.time} > st[0]: st[0] = {frame.time}")
-            _update(g, step, arguments, frame)
+            _all_time(g, step, visit)
         case Hopping() as window if window.size_ms == window.advance_ms:
             _tumbling(g, step, window, visit)
         case Hopping() as window:
             _hopping(g, step, window, visit)
-        case Session() as window:
-            _session(g, step, window, visit)
+        case Session():
+            _session(g, step, visit)
 
 
 def _arguments(g: Generator, node: Aggregate, frame: Frame) -> Arguments:
@@ -134,35 +133,48 @@ def _find(g: Generator, frame: Frame, get: str, miss: str) -> None:
     g.writer.line(f"if st is None: st = {miss}({frame.key_code})")
 
 
-def _update(g: Generator, step: PlannedStep, arguments: Arguments, frame: Frame) -> None:
-    w = g.writer
+def _prepare(g: Generator, step: PlannedStep, visit: Visit) -> list[str]:
+    """Do all of an update that may fail, on a state that is only read; return the locals that hold the results."""
+    prepared = []
+    for code, values in zip(g.operators[step.id].codes, visit.arguments, strict=True):
+        if code.prepare:
+            if any(may_be_null for _, may_be_null in values):
+                g.writer.line(f"{code.prepared} = None")
+            _lines(g, code.prepare, values)
+            prepared.append(code.prepared)
+    return prepared
+
+
+def _can_fail(g: Generator, step: PlannedStep) -> bool:
+    return any(code.prepare for code in g.operators[step.id].codes)
+
+
+def _peek(g: Generator, step: PlannedStep) -> str:
+    return g.bind(f"t.previews[{g.operators[step.id].index}].state", "peek")
+
+
+def _update(g: Generator, step: PlannedStep, visit: Visit) -> None:
+    frame = visit.frame
     if frame.time != "ts":
-        w.line(f"ts = {frame.time}")
-    for code, values in zip(g.operators[step.id].codes, arguments, strict=True):
-        lines = list(code.update)
-        for place, (local, _) in enumerate(values):
-            lines = [_renamed(line, f"a{place}", local) for line in lines]
-        nullable = [local for local, may_be_null in values if may_be_null]
-        if nullable:
-            with w.block(f"if {' and '.join(f'{local} is not None' for local in nullable)}:"):
-                for line in lines:
-                    w.line(line)
-        else:
-            for line in lines:
-                w.line(line)
+        g.writer.line(f"ts = {frame.time}")
+    for code, values in zip(g.operators[step.id].codes, visit.arguments, strict=True):
+        _lines(g, code.update, values)
+
+
+def _lines(g: Generator, template: Sequence[str], values: list[tuple[str, bool]]) -> None:
+    """Write the lines of an aggregate with the locals of its arguments; they run where none of these is null."""
+    lines = list(template)
+    for place, (local, _) in enumerate(values):
+        lines = [_renamed(line, f"a{place}", local) for line in lines]
+    nullable = [local for local, may_be_null in values if may_be_null]
+    with g.writer.block(f"if {' and '.join(f'{x} is not None' for x in nullable)}:") if nullable else nullcontext():
+        for line in lines:
+            g.writer.line(line)
 
 
 def _renamed(line: str, old: str, new: str) -> str:
     """Replace a whole word; the templates use a0, a1 as words only for the arguments."""
-    out, word = [], ""
-    for char in f"{line}\0":
-        if char.isalnum() or char == "_":
-            word += char
-            continue
-        out.append(new if word == old else word)
-        out.append(char)
-        word = ""
-    return "".join(out)[:-1]
+    return re.sub(rf"\b{old}\b", new, line)
 
 
 def _late(g: Generator, step: PlannedStep, frame: Frame) -> None:
@@ -175,18 +187,30 @@ def _refire(g: Generator) -> None:
         g.writer.line(g.refire)
 
 
-def _all_time(g: Generator, step: PlannedStep, frame: Frame) -> None:
+def _all_time(g: Generator, step: PlannedStep, visit: Visit) -> None:
+    frame = visit.frame
     w, (mark, lag) = g.writer, frame.watermark
     get, miss = g.bind("None", "get"), g.bind("None", "miss")
     opened = g.bind(f"t.operators[{g.operators[step.id].index}].open", "open")
+    if _can_fail(g, step):
+        _look(g, step, visit, f"{get}({frame.key_code}) if {get} is not None else None", "0")
     with w.block(f"if {get} is None:"):
         w.line(f"{get}, {miss} = {opened}(0, {mark} - {lag})")
         _refire(g)
     _find(g, frame, get, miss)
+    w.line(f"if {frame.time} > st[0]: st[0] = {frame.time}")
+    _update(g, step, visit)
+
+
+def _look(g: Generator, step: PlannedStep, visit: Visit, hot: str, start: str) -> list[str]:
+    """Prepare on the state of a window as it is, which ``hot`` finds if it has changed since the last cut."""
+    g.writer.line(f"st = {hot}")
+    g.writer.line(f"if st is None: st = {_peek(g, step)}({start}, {visit.frame.key_code})")
+    return _prepare(g, step, visit)
 
 
 def _tumbling(g: Generator, step: PlannedStep, window: Hopping, visit: Visit) -> None:
-    frame, arguments, tail = visit.frame, visit.arguments, visit.tail
+    frame, tail = visit.frame, visit.tail
     w, index = g.writer, g.operators[step.id].index
     size, (mark, lag) = window.size_ms, frame.watermark
     start, current = w.fresh("s"), g.bind("None", "cur")
@@ -198,30 +222,44 @@ def _tumbling(g: Generator, step: PlannedStep, window: Hopping, visit: Visit) ->
         if tail:
             w.line("continue")
     with nullcontext() if tail else w.block("else:"):
+        if _can_fail(g, step):
+            _look(g, step, visit, f"{get}({frame.key_code}) if {start} == {current} else None", start)
         with w.block(f"if {start} != {current}:"):
             w.line(f"{get}, {miss} = {opened}({start}, {mark} - {lag})")
             w.line(f"{current} = {start}")
             _refire(g)
         _find(g, frame, get, miss)
-        _update(g, step, arguments, frame)
+        _update(g, step, visit)
 
 
 def _hopping(g: Generator, step: PlannedStep, window: Hopping, visit: Visit) -> None:
-    frame, arguments, tail = visit.frame, visit.arguments, visit.tail
+    frame, tail = visit.frame, visit.tail
     w, index = g.writer, g.operators[step.id].index
     size, advance, (mark, lag) = window.size_ms, window.advance_ms, frame.watermark
     start, hit = w.fresh("s"), w.fresh("h")
     opened = g.bind(f"t.operators[{index}].open", "open")
-    w.line(f"{start} = {frame.time} - {frame.time} % {advance}")
+    is_open = f"{start} + {size + window.grace_ms + lag} > {mark}"
     w.line(f"{hit} = False")
-    with w.block(f"while {start} > {frame.time} - {size}:"):
-        with w.block(f"if {start} + {size + window.grace_ms + lag} > {mark}:"):
+    w.line(f"{start} = {frame.time} - {frame.time} % {advance}")
+    source = f"while {start} > {frame.time} - {size}:"
+    if _can_fail(g, step):
+        ready = w.fresh("y")
+        w.line(f"{ready} = []")
+        with w.block(source):
+            with w.block(f"if {is_open}:"):
+                prepared = _look(g, step, visit, "None", start)
+                w.line(f"{ready}.append(({', '.join((start, *prepared))}))")
+            w.line(f"{start} -= {advance}")
+        source = f"for {', '.join((start, *prepared))} in {ready}:"
+    with w.block(source):
+        with nullcontext() if _can_fail(g, step) else w.block(f"if {is_open}:"):
             w.line(f"{hit} = True")
             get, miss = w.fresh("get"), w.fresh("miss")
             w.line(f"{get}, {miss} = {opened}({start}, {mark} - {lag})")
             _find(g, frame, get, miss)
-            _update(g, step, arguments, frame)
-        w.line(f"{start} -= {advance}")
+            _update(g, step, visit)
+        if not _can_fail(g, step):
+            w.line(f"{start} -= {advance}")
     with w.block(f"if {hit}:"):
         _refire(g)
     with w.block("else:"):
@@ -230,26 +268,30 @@ def _hopping(g: Generator, step: PlannedStep, window: Hopping, visit: Visit) -> 
         w.line("continue")
 
 
-def _session(g: Generator, step: PlannedStep, window: Session, visit: Visit) -> None:
-    frame, arguments, tail = visit.frame, visit.arguments, visit.tail
+def _session(g: Generator, step: PlannedStep, visit: Visit) -> None:
+    frame, tail = visit.frame, visit.tail
     w, index = g.writer, g.operators[step.id].index
     mark, lag = frame.watermark
     touch = g.bind(f"t.operators[{index}].touch", "touch")
     limit = f"{mark} - {lag}" if lag else mark
-    w.line(f"st = {touch}({frame.key_code}, {frame.time}, {limit})")
+    arguments = f"({frame.key_code}, {frame.time}, {limit})"
+    w.line(f"st = {_peek(g, step) if _can_fail(g, step) else touch}{arguments}")
     with w.block("if st is None:"):
         _late(g, step, frame)
         if tail:
             w.line("continue")
     with nullcontext() if tail else w.block("else:"):
+        if _can_fail(g, step):
+            _prepare(g, step, visit)
+            w.line(f"st = {touch}{arguments}")
         _refire(g)
-        _update(g, step, arguments, frame)
+        _update(g, step, visit)
 
 
 def rows_head(g: Generator, step: PlannedStep, port: str, name: str) -> None:
     """Generate the loop over (key, state) that a stateful step emits on a port."""
     w = g.writer
-    g.names["_from_ms"] = from_ms
+    g.names.update(_from_ms=from_ms, _key_text=key_text)
     key, frame, time = _row_frame(g, step)
     g.failure = f"t.fail_row(e, {step.id!r}, k, ts, {{}})"
     with w.block(f"def {name}(t, items, start, end, wm):"):
@@ -288,7 +330,7 @@ def _row_frame(g: Generator, step: PlannedStep) -> tuple[list[str], Frame, str]:
     pairs: list[tuple[str, DType]] = [(code, dtype) for code, (_, dtype) in zip(key, step.key, strict=True)]
     columns |= {(name,): pair for (name, _), pair in zip(step.key, pairs, strict=True)}
     nothing: Value = ("None", STR.optional())
-    metas = {"time": ("_from_ms(ts)", TIMESTAMP), "key": ("str(k)", STR)}
+    metas = {"time": ("_from_ms(ts)", TIMESTAMP), "key": ("_key_text(k)", STR)}
     metas |= dict.fromkeys(("topic", "partition", "offset"), nothing)
     whole = "k"
     return key, Frame(step.columns, columns, "ts", ("wm", 0), "wm", key=tuple(pairs), key_code=whole, metas=metas), time

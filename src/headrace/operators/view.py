@@ -10,46 +10,18 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
-import msgspec
-
-from headrace.event.dtypes import DType
+from headrace.event.dtypes import DType, Kind
+from headrace.operators.codec import State, StateCodec
+from headrace.operators.keys import canonical_decimal
 from headrace.state.keys import key_codec, prefix_end
 from headrace.state.protocol import Backend, Store
 
 _PARTITION = struct.Struct(">H")
 _INSTANT = struct.Struct(">Q")
 _SIGN = 1 << 63
-_JSON_LIST = ord("[")
-
-_pack = msgspec.msgpack.Encoder(decimal_format="string").encode
-_json = msgspec.json.Encoder(decimal_format="string").encode
-
-State = list[Any]
-
-
-class StateCodec:
-    """States to bytes and back: msgpack; JSON where an integer does not fit into 64 bits."""
-
-    __slots__ = ("_decode", "_decode_json")
-
-    def __init__(self, types: tuple[Any, ...]) -> None:
-        """Prepare for a list of slots of these Python types; each may be None."""
-        slots = tuple[tuple(t | None if t is not Any else Any for t in types)]  # type: ignore[misc, valid-type]
-        self._decode = msgspec.msgpack.Decoder(slots).decode
-        self._decode_json = msgspec.json.Decoder(slots).decode
-
-    def encode(self, state: State) -> bytes:
-        """Return the bytes of a state."""
-        try:
-            return _pack(state)
-        except OverflowError:
-            return _json(state)
-
-    def decode(self, data: bytes) -> State:
-        """Return a state from its bytes."""
-        return list(self._decode_json(data) if data[0] == _JSON_LIST else self._decode(data))
 
 
 def instant(value_ms: int) -> bytes:
@@ -61,6 +33,11 @@ def read_instant(data: bytes, at: int = 0) -> int:
     """Return the instant at a position."""
     value: int = _INSTANT.unpack_from(data, at)[0]
     return value - _SIGN
+
+
+def store_name(topology: str, step: str) -> str:
+    """Return the name of a step's store: ids are joined by what no id may hold, so no two steps mean one store."""
+    return f"{topology}/{step}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +56,8 @@ class StateView:
         return self.backend.store(self.name)
 
     def beside(self, suffix: str) -> Store:
-        """Return a second store of the same step, named ``name.suffix``."""
-        return self.backend.store(f"{self.name}.{suffix}")
+        """Return a second store of the same step, named ``name/suffix``."""
+        return self.backend.store(f"{self.name}/{suffix}")
 
     def codec(self) -> StateCodec:
         """Return the codec of this step's states."""
@@ -103,20 +80,25 @@ class StateView:
 class KeyForm:
     """Keys as the operators use them (a tuple, or the value itself if there is one column) to bytes and back."""
 
-    __slots__ = ("_codec", "_single", "encode")
+    __slots__ = ("_codec", "_decimals", "_single", "encode")
 
     def __init__(self, types: tuple[DType, ...]) -> None:
         """Prepare for key columns of these types."""
         self._codec = key_codec(types)
         self._single = len(types) == 1
-        encode_tuple = self._codec.encode
-        self.encode = (lambda key: encode_tuple((key,))) if self._single else encode_tuple
+        self._decimals = any(dtype.kind is Kind.DECIMAL for dtype in types)
+        self.encode = self._codec.encode_value if self._single else self._codec.encode
 
     def decode(self, data: bytes) -> Any:
         """Return the key."""
         key = self._codec.decode(data)
+        if self._decimals:  # the store keeps the number; its form is the one that the key had before
+            key = tuple(canonical_decimal(part) if isinstance(part, Decimal) else part for part in key)
         return key[0] if self._single else key
 
     def encode_prefix(self, values: tuple[Any, ...]) -> bytes:
         """Return the bytes with which all keys begin that start with these columns."""
         return self._codec.encode_prefix(values)
+
+
+__all__ = ["KeyForm", "State", "StateCodec", "StateView", "instant", "read_instant"]

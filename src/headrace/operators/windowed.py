@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from headrace.operators.agent import OperatorSpec
+from headrace.operators.footprint import Footprint
 from headrace.operators.logic import NEVER_MS, Emit
 from headrace.operators.ticks import Ticks
 from headrace.operators.view import State, StateView, instant, read_instant
@@ -28,12 +29,13 @@ Keyed = dict[Any, State]
 class WindowState:
     """The states of one window."""
 
-    __slots__ = ("_owner", "cold", "complete", "dirty", "hot", "pending", "start")
+    __slots__ = ("_owner", "cold", "complete", "dirty", "hot", "pending", "prefix", "start")
 
     def __init__(self, owner: WindowedLogic, start: int, *, complete: bool) -> None:
         """Begin with nothing in memory."""
         self._owner = owner
         self.start = start
+        self.prefix = owner.prefix + instant(start)
         self.complete = complete
         self.hot: Keyed = {}
         self.dirty: Keyed = {}
@@ -42,13 +44,11 @@ class WindowState:
 
     def miss(self, key: Any) -> State:
         """Make the state of a key hot: from memory, from the store, or empty."""
-        state = self.dirty.pop(key, None)
+        state = self.dirty.pop(key, None) if self.dirty else None
         if state is None:
             state = self.cold.pop(key, None)
-        if state is None and not self.complete:
-            state = self._owner.load(self.start, key)
-        if state is None:
-            state = self._owner.init()
+            if state is None:
+                state = (None if self.complete else self._owner.load(self.prefix, key)) or self._owner.init()
         self.hot[key] = state
         return state
 
@@ -76,6 +76,8 @@ class WindowedLogic:
         self._window = window if window is not None else Hopping(0, 1, 0, 0)
         self._closes = window is not None
         self._codec, self._keys = view.codec(), view.keys()
+        self._get, self._encode_key = view.store.get, self._keys.encode
+        self.prefix = view.prefix
         node: Any = spec.step.node
         self._ticks = Ticks(node.every_ms)
         self.init = spec.init
@@ -85,12 +87,13 @@ class WindowedLogic:
         self._expired_to: int | None = None
         self.next_ms = NEVER_MS
         self.closed_ms = START_OF_TIME_MS
+        self.footprint = Footprint()
 
     def restore(self, watermark_ms: int) -> None:
         """Find the windows that were open at the last checkpoint."""
         self._watermark = watermark_ms
         closed = watermark_ms - self._window.size_ms - self._window.grace_ms if self._closes else START_OF_TIME_MS
-        prefix = self._view.prefix
+        prefix = self.prefix
         at = prefix + instant(max(closed + 1, -(1 << 62)))
         end = prefix_end(prefix)
         while (found := next(self._view.store.scan(at, end), None)) is not None:
@@ -116,9 +119,9 @@ class WindowedLogic:
                 self._opened()
         return window.hot.get, window.miss
 
-    def load(self, start: int, key: Any) -> State | None:
-        """Read a state from the store."""
-        found = self._view.store.get(self._view.prefix + instant(start) + self._keys.encode(key))
+    def load(self, prefix: bytes, key: Any) -> State | None:
+        """Read a state of the window with this prefix from the store."""
+        found = self._get(prefix + self._encode_key(key))
         return None if found is None else self._codec.decode(found)
 
     def advance(self, watermark_ms: int) -> None:
@@ -154,9 +157,8 @@ class WindowedLogic:
             yield from states.items()
         if window.complete:
             return
-        prefix = self._view.prefix + instant(window.start)
-        for raw, data in self._view.scan(prefix):
-            key = self._keys.decode(raw[len(prefix) :])
+        for raw, data in self._view.scan(window.prefix):
+            key = self._keys.decode(raw[len(window.prefix) :])
             if key not in window.hot and key not in window.dirty and key not in window.cold:
                 yield key, self._codec.decode(data)
 
@@ -177,24 +179,25 @@ class WindowedLogic:
         for states in (window.hot, window.dirty, window.cold):
             if key in states:
                 return states[key]
-        return self.load(window.start, key) or self.init()
+        return self.load(window.prefix, key) or self.init()
 
     def cut(self, batch: Batch) -> None:
         """Emit one change per changed key, write them all, remove windows past their retention."""
         live = [self.windows[start] for start in sorted(self.windows)]
+        begin = len(batch.puts)
         for window in (*self._closing, *live):
             end, wm = window.start + self._window.size_ms, self._watermark - self._window.grace_ms
             changed = {**window.dirty, **window.hot}
             self._emit("update", changed.items(), window.start, end, wm)
-            prefix = self._view.prefix + instant(window.start)
-            put, name, encode = batch.puts.append, self._view.name, self._keys.encode
-            pack = self._codec.encode
+            prefix, put, name = window.prefix, batch.puts.append, self._view.name
+            encode, pack = self._encode_key, self._codec.encode
             for key, state in changed.items():
                 put((name, prefix + encode(key), pack(state)))
             for interval in self._ticks.intervals:
                 window.pending.setdefault(interval, set()).update(window.hot)
             window.settle()
         self._closing.clear()
+        self.footprint.learn(batch.puts, begin)
         self._write_pending(batch)
         self._expire(batch)
 
@@ -220,7 +223,7 @@ class WindowedLogic:
             for interval, keys in window.pending.items()
         ]
         batch.put(
-            f"{self._view.name}.pending",
+            f"{self._view.name}/pending",
             self._view.prefix,
             msgspec.msgpack.encode((list(self._ticks.due.items()), owed)),
         )

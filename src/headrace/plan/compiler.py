@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 
-from headrace.errors import TopologyError
+from headrace.errors import Fault, TopologyError
 from headrace.event.dtypes import DType, struct
 from headrace.plan.describe import step_lines
+from headrace.plan.limits import check_limits
 from headrace.plan.model import Agent, Plan, PlannedStep
 from headrace.plan.projection import required_columns
-from headrace.plan.schemas import Resolution, resolve
-from headrace.topology.expr import Column
+from headrace.plan.resolution import Resolution
+from headrace.plan.schemas import moves, resolve
 from headrace.topology.nodes import Aggregate, GroupBy, Handle, Node, Port, Sink, Source, Table, inputs
 from headrace.topology.topology import Topology
 
@@ -34,33 +35,35 @@ def compile_plan(topology: Topology) -> Plan:
     """
     nodes = topology.nodes
     known = resolve(nodes)
-    _check_whole(topology, known)
-    if known.faults:
-        raise TopologyError(topology.name, tuple(known.faults))
-    exchanges = {n.id for n in nodes if isinstance(n, GroupBy) and _moves(n, known)}
+    exchanges = {n.id for n in nodes if isinstance(n, GroupBy) and moves(n, known)}
+    _check_whole(topology.name, nodes, known)
+    check_limits(nodes, exchanges, known)
+    faults = _in_order([*topology.faults, *known.faults], nodes)
+    if faults:
+        raise TopologyError(topology.name, faults)
     agent_of = _assign_agents(nodes, exchanges)
     steps = tuple(_plan_step(n, known, agent_of[n.id], exchange=n.id in exchanges) for n in nodes)
     agents = _agents(nodes, agent_of, exchanges)
+    # Of the text only: digests of functions differ between versions of Python, and state survives that.
     text = "\n".join(line for step in steps for line in step_lines(step))
     fingerprint = hashlib.sha256(f"{topology.name}\n{text}".encode()).hexdigest()[:16]
     return Plan(topology.name, steps, agents, required_columns(nodes, known.columns), fingerprint)
 
 
-def _check_whole(topology: Topology, known: Resolution) -> None:
-    if not topology.nodes:
-        known.fault(topology.name, "steps", "at least one source", "none", "Declare a source.")
-    read = {port.step for node in topology.nodes for port in inputs(node)}
-    for node in topology.nodes:
+def _in_order(faults: list[Fault], nodes: tuple[Node, ...]) -> tuple[Fault, ...]:
+    """Return each fault once: those of the topology itself, then those of the steps as they are declared."""
+    place = {node.id: number for number, node in enumerate(nodes)}
+    return tuple(sorted(dict.fromkeys(faults), key=lambda fault: place.get(fault.step, -1)))
+
+
+def _check_whole(topology: str, nodes: tuple[Node, ...], known: Resolution) -> None:
+    if not nodes:
+        known.fault(topology, "steps", "at least one source", "none", "Declare a source.")
+    read = {port.step for node in nodes for port in inputs(node)}
+    for node in nodes:
         if node.id not in read and not isinstance(node, Sink | Handle | Table | Aggregate):
             remedy = "End the stream in a sink, a table, an aggregate or a handler, or remove the step."
             known.fault(node.id, "output", "a step that reads it", "none", remedy)
-
-
-def _moves(node: GroupBy, known: Resolution) -> bool:
-    """Tell whether records must move: they are not partitioned by just these columns already."""
-    keyed = known.keyed[node.input]
-    wanted = [expr.path if isinstance(expr, Column) else None for _, expr in node.keys]
-    return keyed is None or None in wanted or [c.path if c is not None else None for c in keyed] != wanted
 
 
 def _assign_agents(nodes: tuple[Node, ...], exchanges: set[str]) -> dict[str, str]:

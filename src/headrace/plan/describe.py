@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import assert_never
 
+from headrace.plan.digest import digest, functions_of
 from headrace.plan.model import Plan, PlannedStep, grouping, is_stateful
 from headrace.topology.expr import callable_name
 from headrace.topology.nodes import (
@@ -116,7 +117,7 @@ def _port(port: Port) -> str:
 
 
 def _json(plan: Plan) -> Json:
-    steps = [
+    steps: list[Json] = [
         {
             "id": step.id,
             "kind": type(step.node).__name__.lower(),
@@ -128,9 +129,16 @@ def _json(plan: Plan) -> Json:
             "repartition": step.exchange,
             "stateful": is_stateful(step),
         }
+        | _functions(step.node)
         for step in plan.steps
     ]
     return {"format": 1, "topology": plan.name, "fingerprint": plan.fingerprint, "steps": steps}
+
+
+def _functions(node: Node) -> Json:
+    """Return the names and digests of a step's Python functions, if it has any."""
+    functions = [[callable_name(function), digest(function)] for function in functions_of(node)]
+    return {"functions": functions} if functions else {}
 
 
 def _key(plan: Plan, step: PlannedStep) -> list[str]:

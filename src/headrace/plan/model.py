@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headrace.event.dtypes import DType
 from headrace.plan.projection import Path
@@ -77,14 +77,25 @@ class Plan:
     agents: tuple[Agent, ...]
     required: Mapping[Port, frozenset[Path]]
     fingerprint: str
+    _by_id: Mapping[str, PlannedStep] = field(init=False, repr=False, compare=False)
+    _by_input: Mapping[Port, tuple[PlannedStep, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Index the steps: generating code asks for them once per step."""
+        readers: dict[Port, list[PlannedStep]] = {}
+        for step in self.steps:
+            for port in dict.fromkeys(inputs(step.node)):
+                readers.setdefault(port, []).append(step)
+        object.__setattr__(self, "_by_id", {step.id: step for step in self.steps})
+        object.__setattr__(self, "_by_input", {port: tuple(steps) for port, steps in readers.items()})
 
     def step(self, step_id: str) -> PlannedStep:
         """Return a step by its id."""
-        return next(step for step in self.steps if step.id == step_id)
+        return self._by_id[step_id]
 
     def consumers(self, port: Port) -> tuple[PlannedStep, ...]:
         """Return the steps that read a port, in order of declaration."""
-        return tuple(step for step in self.steps if port in inputs(step.node))
+        return self._by_input.get(port, ())
 
     @property
     def sources(self) -> tuple[SourceSpec, ...]:

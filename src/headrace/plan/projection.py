@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from headrace.event.dtypes import DType
-from headrace.topology.expr import Column, Expr, columns
+from headrace.topology.expr import Column, Expr
 from headrace.topology.nodes import (
     Aggregate,
     Explode,
@@ -24,6 +24,7 @@ from headrace.topology.nodes import (
     Table,
     inputs,
 )
+from headrace.topology.trees import columns
 
 Path = tuple[str, ...]
 Needs = dict[Port, set[Path]]

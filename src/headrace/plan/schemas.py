@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
-from headrace.errors import Fault
-from headrace.event.dtypes import ANY, FLOAT, INT, TIMESTAMP, DType, Kind, struct
+from pydantic import BaseModel, PydanticUserError
+
+from headrace.event.dtypes import ANY, DType, Kind, struct
 from headrace.event.schema import schema_type
-from headrace.topology.aggregates import Aggregate as AggregateSpec
+from headrace.plan.resolution import Keyed, Resolution, extended
+from headrace.plan.rows import resolve_aggregate
 from headrace.topology.expr import Column, Expr
 from headrace.topology.nodes import (
     Aggregate,
@@ -26,107 +26,85 @@ from headrace.topology.nodes import (
     Table,
     inputs,
 )
-from headrace.topology.typing import infer, to_dtype
-from headrace.topology.windows import Hopping, Session
+from headrace.topology.trees import metas
 
-Columns = tuple[tuple[str, DType], ...]
-_LEGAL = re.compile(r"[A-Za-z0-9._-]{1,200}")
-_NAME_RULE = "letters, digits, '.', '_', '-', at most 200"
-_NUMERIC = {Kind.INT, Kind.FLOAT, Kind.DECIMAL, Kind.ANY}
-_ORDERED = _NUMERIC | {Kind.STR, Kind.TIMESTAMP, Kind.DATE, Kind.DURATION, Kind.BOOL}
 _KEYS = {Kind.INT, Kind.FLOAT, Kind.DECIMAL, Kind.STR, Kind.BOOL, Kind.TIMESTAMP, Kind.DATE, Kind.ANY}
-
-
-@dataclass(slots=True)
-class Resolution:
-    """What is known of every port, and what is wrong.
-
-    ``keyed`` names the columns, as seen on that port, by which the records are partitioned.
-    """
-
-    columns: dict[Port, DType] = field(default_factory=dict)
-    keys: dict[Port, Columns] = field(default_factory=dict)
-    keyed: dict[Port, tuple[Column | None, ...] | None] = field(default_factory=dict)
-    faults: list[Fault] = field(default_factory=list)
-
-    def fault(self, step: str, parameter: str, expected: str, got: str, remedy: str) -> None:
-        """Note one fault."""
-        self.faults.append(Fault(step, parameter, expected, got, remedy))
-
-    def infer(self, step: str, parameter: str, expr: Expr, schema: DType) -> DType:
-        """Return the type of an expression; note its faults."""
-
-        def report(expected: str, got: str, remedy: str) -> None:
-            self.fault(step, parameter, expected, got, remedy)
-
-        return infer(expr, schema, report)
-
-    def boolean(self, step: str, parameter: str, expr: Expr, schema: DType) -> None:
-        """Note a fault if a condition is not of type bool."""
-        dtype = self.infer(step, parameter, expr, schema)
-        if dtype.kind not in {Kind.BOOL, Kind.ANY, Kind.NULL}:
-            remedy = "Compare it with something, or test is_not_null()."
-            self.fault(step, parameter, "a condition of type bool", f"{dtype}: {expr}", remedy)
 
 
 def resolve(nodes: tuple[Node, ...]) -> Resolution:
     """Resolve all nodes in order of declaration."""
     known = Resolution()
     for node in nodes:
-        if not _LEGAL.fullmatch(node.id):
-            known.fault(
-                node.id,
-                "id",
-                _NAME_RULE,
-                repr(node.id),
-                "Topics are named after it.",
-            )
         _RESOLVERS[type(node)](known, node)
     return known
 
 
-def _set(known: Resolution, port: Port, columns: DType, key: Columns, keyed: tuple[Column | None, ...] | None) -> None:
-    known.columns[port], known.keys[port], known.keyed[port] = columns, key, keyed
+def moves(node: GroupBy, known: Resolution) -> bool:
+    """Tell whether records must move: they are not partitioned by just these columns already."""
+    keyed = known.keyed[node.input]
+    wanted = [expr.path if isinstance(expr, Column) else None for _, expr in node.keys]
+    return keyed is None or None in wanted or [c.path if c is not None else None for c in keyed] != wanted
 
 
 def _same_as_input(known: Resolution, node: Node, columns: DType | None = None) -> None:
     port = inputs(node)[0]
-    _set(known, Port(node.id), columns or known.columns[port], known.keys[port], known.keyed[port])
+    direct = port in known.direct
+    known.set(Port(node.id), columns or known.columns[port], known.keys[port], known.keyed[port], direct=direct)
 
 
 def _source(known: Resolution, node: Source) -> None:
-    schema = schema_type(node.schema)
+    port = Port(node.id)
+    keyed: Keyed = (node.key,) if isinstance(node.key, Column) else None
+    known.set(port, _record_type(known, node), (), keyed, direct=True)
     if node.time is not None:
-        dtype = known.infer(node.id, "time", node.time, schema)
+        dtype = known.infer(node.id, "time", node.time, port)
         if dtype.kind not in {Kind.TIMESTAMP, Kind.INT, Kind.ANY}:
             known.fault(
                 node.id, "time", "a timestamp, or epoch milliseconds as int", str(dtype), "Convert with fn or cast."
             )
+        if "time" in metas(node.time):
+            remedy = "Leave time out: by default it is the envelope's, else the record's timestamp."
+            known.fault(node.id, "time", "a column", "meta.time, which it is to set", remedy)
     if node.key is not None:
-        known.infer(node.id, "key", node.key, schema)
+        known.infer(node.id, "key", node.key, port)
         if not isinstance(node.key, Column):
             known.fault(node.id, "key", "a column", str(node.key), "Declare the column that the topic is keyed by.")
-    keyed = (node.key,) if isinstance(node.key, Column) else None
-    _set(known, Port(node.id), schema, (), keyed)
+
+
+def _record_type(known: Resolution, node: Source) -> DType:
+    schema: object = node.schema
+    expected, remedy = "a pydantic model with fields", "Declare a class of BaseModel or Event with the fields to read."
+    if not (isinstance(schema, type) and issubclass(schema, BaseModel)) or schema is BaseModel:
+        known.fault(node.id, "schema", expected, repr(schema), remedy)
+        return ANY
+    try:
+        dtype = schema_type(schema)
+    except (PydanticUserError, NameError) as error:
+        reason = f"{schema.__qualname__}, which is not complete: {str(error).splitlines()[0]}"
+        known.fault(node.id, "schema", expected, reason, "Define the types that it names before the topology.")
+        return ANY
+    if dtype.kind is not Kind.STRUCT:
+        known.fault(node.id, "schema", expected, f"{schema.__qualname__}, whose records are {dtype}", remedy)
+        return ANY
+    return dtype
 
 
 def _filter(known: Resolution, node: Filter) -> None:
-    known.boolean(node.id, "where", node.condition, known.columns[node.input])
+    known.boolean(node.id, "where", node.condition, node.input)
     _same_as_input(known, node)
 
 
 def _select(known: Resolution, node: Select) -> None:
     schema = known.columns[node.input]
-    computed = {name: known.infer(node.id, name, expr, schema) for name, expr in node.columns}
-    kept = dict(schema.fields) if node.extend else {}
-    if not kept and not computed:
+    computed = {name: known.infer(node.id, name, expr, node.input) for name, expr in node.columns}
+    if not computed and not (node.extend and schema.kind is Kind.ANY) and not (node.extend and schema.fields):
         known.fault(node.id, "columns", "at least one column", "none", "Name the columns to keep.")
-    _same_as_input(known, node, struct(**(kept | computed)))
-    keyed, key = known.keyed[node.input], known.keys[node.input]
-    port = Port(node.id)
-    known.keyed[port] = keyed and tuple(_renamed(c, node) for c in keyed)
-    columns = dict(known.columns[port].fields)
-    known.keys[port] = tuple((name, columns[name]) for name, _ in key if name in columns)
+    columns = extended(schema, computed) if node.extend else struct(**computed)
+    keyed, port = known.keyed[node.input], Port(node.id)
+    types = dict(columns.fields)
+    key = tuple((name, types[name]) for name, _ in known.keys[node.input] if name in types)
+    renamed = keyed and tuple(_renamed(c, node) for c in keyed)
+    known.set(port, columns, key, renamed, direct=node.input in known.direct)
 
 
 def _renamed(column: Column | None, node: Select) -> Column | None:
@@ -141,136 +119,66 @@ def _renamed(column: Column | None, node: Select) -> Column | None:
 
 
 def _explode(known: Resolution, node: Explode) -> None:
-    schema = known.columns[node.input]
-    dtype = known.infer(node.id, "items", node.items, schema)
+    dtype = known.infer(node.id, "items", node.items, node.input)
     if dtype.kind not in {Kind.LIST, Kind.ANY}:
         known.fault(node.id, "items", "a list", f"{dtype}: {node.items}", "Explode a list column.")
     item = dtype.item if dtype.item is not None else ANY
-    _same_as_input(known, node, struct(**(dict(schema.fields) | {node.name: item})))
+    _same_as_input(known, node, extended(known.columns[node.input], {node.name: item}))
 
 
 def _merge(known: Resolution, node: Merge) -> None:
-    first, *others = [known.columns[port] for port in node.inputs]
-    fields = dict(first.fields)
-    for port, other in zip(node.inputs[1:], others, strict=True):
+    first = next((port for port in node.inputs if known.columns[port].kind is not Kind.ANY), node.inputs[0])
+    fields = dict(known.columns[first].fields)
+    for port in node.inputs:
+        other = known.columns[port]
+        if other.kind is Kind.ANY:
+            continue
         if {n: t.required() for n, t in other.fields} != {n: t.required() for n, t in fields.items()}:
             remedy = "Bring the streams to the same columns with select()."
-            known.fault(node.id, f"input {port.step!r}", f"the columns {first}", str(other), remedy)
+            known.fault(node.id, f"input {port.step!r}", f"the columns {known.columns[first]}", str(other), remedy)
             continue
         fields = {n: t.optional() if dict(other.fields)[n].nullable else t for n, t in fields.items()}
+    columns = ANY if known.columns[first].kind is Kind.ANY else struct(**fields)
     paths = {tuple(c.path if c is not None else None for c in known.keyed[p] or ()) for p in node.inputs}
     keyed = known.keyed[node.inputs[0]] if len(paths) == 1 else None
-    _set(known, Port(node.id), struct(**fields), known.keys[node.inputs[0]], keyed)
+    direct = all(port in known.direct for port in node.inputs)
+    known.set(Port(node.id), columns, known.keys[node.inputs[0]], keyed, direct=direct)
 
 
 def _group_by(known: Resolution, node: GroupBy) -> None:
-    schema = known.columns[node.input]
     keys = []
     for name, expr in node.keys:
-        dtype = known.infer(node.id, name, expr, schema)
+        dtype = known.infer(node.id, name, expr, node.input)
         if dtype.kind not in _KEYS:
             remedy = "Group by a scalar, such as a nested field of it."
             known.fault(node.id, name, "a key of a scalar type", str(dtype), remedy)
         keys.append((name, dtype.required()))
     if not keys:
         known.fault(node.id, "columns", "at least one key column", "none", "Name the columns to group by.")
-    columns = struct(**(dict(schema.fields) | dict(keys)))
-    _set(known, Port(node.id), columns, tuple(keys), tuple(Column((name,)) for name, _ in keys))
+    columns = extended(known.columns[node.input], dict(keys))
+    keyed = tuple(Column((name,)) for name, _ in keys)
+    direct = node.input in known.direct and not moves(node, known)
+    known.set(Port(node.id), columns, tuple(keys), keyed, direct=direct)
 
 
 def _table(known: Resolution, node: Table) -> None:
-    schema = known.columns[node.input]
     if node.delete is not None:
-        known.boolean(node.id, "delete", node.delete, schema)
-    _set(known, Port(node.id, "update"), schema, known.keys[node.input], known.keyed[node.input])
-
-
-def _aggregate(known: Resolution, node: Aggregate) -> None:
-    schema, key = known.columns[node.input], known.keys[node.input]
-    _check_window(known, node)
-    row = dict(key)
-    if node.window is not None:
-        row |= {"window_start": TIMESTAMP, "window_end": TIMESTAMP}
-    if not node.aggregates:
-        known.fault(node.id, "aggregates", "at least one aggregate", "none", "Add one, such as n=agg.count().")
-    for name, spec in node.aggregates:
-        if name in row:
-            known.fault(node.id, name, "a new column name", f"{name!r}, which the row has", "Choose another name.")
-        row[name] = _aggregate_type(known, node.id, name, spec, schema)
-    ports = ["update", "close", *(f"every:{ms}" for ms in node.every_ms)]
-    for port in ports:
-        _set(known, Port(node.id, port), struct(**row), key, tuple(Column((name,)) for name, _ in key))
-    _set(known, Port(node.id, "late"), schema, key, known.keyed[node.input])
-
-
-def _check_window(known: Resolution, node: Aggregate) -> None:
-    if any(every_ms <= 0 for every_ms in node.every_ms):
-        known.fault(node.id, "every", "an interval above 0", "0 ms", "Use on_update() for every change.")
-    match node.window:
-        case Hopping(size, advance):
-            if size <= 0 or advance <= 0 or advance > size:
-                got = f"size {size} ms, advance {advance} ms"
-                known.fault(node.id, "window", "0 < advance <= size", got, "Records between windows would be lost.")
-        case Session(gap):
-            if gap <= 0:
-                known.fault(node.id, "window", "a gap above 0", f"{gap} ms", "Give the longest pause within a session.")
-        case None:
-            pass
-
-
-def _aggregate_type(known: Resolution, step: str, name: str, spec: AggregateSpec, schema: DType) -> DType:
-    types = [known.infer(step, name, arg, schema) for arg in spec.args]
-    first = types[0] if types else INT
-    match spec.function:
-        case "count":
-            return INT
-        case "collect_list" | "collect_set":
-            if spec.limit is not None and spec.limit <= 0:
-                known.fault(step, f"{name}.limit", "a limit above 0", str(spec.limit), "Collections are bounded.")
-            return DType(Kind.LIST, item=first.required())
-        case "custom" | "reduce":
-            return to_dtype(spec.returns if spec.returns is not None else ANY).optional()
-        case "sum" | "mean" | "variance" | "stddev":
-            if first.kind not in _NUMERIC:
-                known.fault(step, name, "a number", f"{first}: {spec}", "Aggregate a numeric column, or cast.")
-            return _numeric_result(spec.function, first).optional()
-        case "arg_min" | "arg_max":
-            _check_ordered(known, step, name, spec, types[1])
-            return first.optional()
-        case "min" | "max":
-            _check_ordered(known, step, name, spec, first)
-            return first.optional()
-        case _:
-            return first.optional()
-
-
-def _numeric_result(function: str, dtype: DType) -> DType:
-    if function == "sum" or (function == "mean" and dtype.kind is Kind.DECIMAL):
-        return dtype
-    return FLOAT
-
-
-def _check_ordered(known: Resolution, step: str, name: str, spec: AggregateSpec, dtype: DType) -> None:
-    if dtype.kind not in _ORDERED:
-        known.fault(step, name, "a value with an order", f"{dtype}: {spec}", "Compare a number, text or time.")
+        known.boolean(node.id, "delete", node.delete, node.input)
+    columns = known.columns[node.input]
+    known.set(Port(node.id, "update"), columns, known.keys[node.input], known.keyed[node.input], direct=False)
 
 
 def _sink(known: Resolution, node: Sink) -> None:
-    schema = known.columns[node.input]
     if isinstance(node.topic, Expr):
-        dtype = known.infer(node.id, "topic", node.topic, schema)
+        dtype = known.infer(node.id, "topic", node.topic, node.input)
         if dtype.kind not in {Kind.STR, Kind.ANY}:
             known.fault(node.id, "topic", "a topic name of type str", str(dtype), "Build the name with fn.concat.")
-    elif not _LEGAL.fullmatch(node.topic):
-        known.fault(node.id, "topic", _NAME_RULE, repr(node.topic), "Rename it.")
     if node.key is not None:
-        known.infer(node.id, "key", node.key, schema)
+        known.infer(node.id, "key", node.key, node.input)
 
 
 def _handle(known: Resolution, node: Handle) -> None:
-    if node.attempts < 1 or node.concurrency < 1:
-        got = f"attempts={node.attempts}, concurrency={node.concurrency}"
-        known.fault(node.id, "attempts", "at least 1 of each", got, "Say how often to try.")
+    """A handler takes any record; its arguments are checked where they are declared."""
 
 
 _RESOLVERS: dict[type, Callable[..., None]] = {
@@ -281,7 +189,7 @@ _RESOLVERS: dict[type, Callable[..., None]] = {
     Merge: _merge,
     GroupBy: _group_by,
     Table: _table,
-    Aggregate: _aggregate,
+    Aggregate: resolve_aggregate,
     Sink: _sink,
     Handle: _handle,
 }

@@ -1,4 +1,4 @@
-"""Ask a running worker over HTTP. Needs ``pip install headrace[query]``."""
+"""Ask a running worker over HTTP. Needs the extra ``headrace[query]``."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from headrace.errors import ConfigError, HeadraceError
 try:
     import httpx
 except ImportError as error:
-    msg = "queries to a running worker need httpx: pip install 'headrace[query]'"
+    msg = "queries to a running worker need httpx: install headrace[query]"
     raise ImportError(msg) from error
 
 Row = dict[str, Any]

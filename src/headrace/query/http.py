@@ -1,4 +1,4 @@
-"""The HTTP server of a worker: ingest, tables, status. Needs ``pip install headrace[query]``.
+"""The HTTP server of a worker: ingest, tables, status. Needs the extra ``headrace[query]``.
 
 | request | answer |
 | --- | --- |
@@ -8,12 +8,13 @@
 | ``GET /tables/{table}/{key}?window_start=`` | the rows of a key |
 | ``GET /status``, ``GET /healthz`` | counters; whether the worker lives |
 
-Errors are JSON: ``{"error": "..."}``.
+Errors are JSON: ``{"error": "..."}``. A parameter that a route does not know is refused: one that is
+misspelt would otherwise be left out without a word.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Protocol
 
@@ -24,15 +25,18 @@ from headrace.query.ingest import MAX_BODY_BYTES, BadRequest, split_events
 from headrace.query.tables import DEFAULT_LIMIT, MAX_LIMIT, Table, Tables
 
 try:
-    from fastapi import FastAPI, Header, Query, Request, Response
+    from fastapi import Depends, FastAPI, Header, Query, Request, Response
     from fastapi.exceptions import RequestValidationError
     from starlette.concurrency import run_in_threadpool
     from starlette.exceptions import HTTPException
 except ImportError as error:
-    msg = "the HTTP server needs FastAPI and uvicorn: pip install 'headrace[query]'"
+    msg = "the HTTP server needs FastAPI and uvicorn: install headrace[query]"
     raise ImportError(msg) from error
 
 SERVICE = "headrace"
+
+_MAX_CURSOR = 1 << 53  # no table has so many rows; what is larger does not fit where rows are counted
+_SHOWN = 80  # characters of a parameter that an error quotes
 
 
 class Served(Protocol):
@@ -58,16 +62,31 @@ def make_app(worker: Served) -> FastAPI:
     # The interactive pages would load scripts from elsewhere; the schema at /openapi.json stays.
     app = FastAPI(title="Headrace worker", docs_url=None, redoc_url=None)
     api = _Api(worker)
-    app.add_api_route("/topics/{topic}", api.ingest, methods=["POST"])
-    app.add_api_route("/tables", api.list_tables, methods=["GET"])
-    app.add_api_route("/tables/{table}", api.scan, methods=["GET"])
-    app.add_api_route("/tables/{table}/{key:path}", api.get, methods=["GET"])
-    app.add_api_route("/status", api.status, methods=["GET"])
-    app.add_api_route("/healthz", api.health, methods=["GET"])
+    for method, path, endpoint, parameters in (
+        ("POST", "/topics/{topic}", api.ingest, ["key"]),
+        ("GET", "/tables", api.list_tables, []),
+        ("GET", "/tables/{table}", api.scan, ["limit", "cursor"]),
+        ("GET", "/tables/{table}/{key:path}", api.get, ["window_start"]),
+        ("GET", "/status", api.status, []),
+        ("GET", "/healthz", api.health, []),
+    ):
+        app.add_api_route(path, endpoint, methods=[method], dependencies=[Depends(_only(parameters))])
     app.add_exception_handler(HeadraceError, _refuse)
     app.add_exception_handler(HTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse)
     return app
+
+
+def _only(known: Sequence[str]) -> Callable[[Request], None]:
+    """Return a check that a request has no other parameters than the known ones."""
+
+    def check(request: Request) -> None:
+        unknown = [name for name in request.query_params if name not in known]
+        if unknown:
+            there = ", ".join(known) or "none"
+            raise HTTPException(422, f"unknown parameter {unknown[0]!r}; known here: {there}")
+
+    return check
 
 
 class _Api:
@@ -100,7 +119,7 @@ class _Api:
         self,
         table: str,
         limit: Annotated[int, Query(ge=1, le=MAX_LIMIT)] = DEFAULT_LIMIT,
-        cursor: Annotated[int, Query(ge=0)] = 0,
+        cursor: Annotated[int, Query(ge=0, le=_MAX_CURSOR)] = 0,
     ) -> Response:
         rows, following = self._find(table).page(limit, cursor)
         return _json({"rows": rows, "cursor": following})
@@ -148,7 +167,7 @@ def _json(value: object, status: int = 200) -> Response:
 async def _refuse(_request: Request, error: Exception) -> Response:
     match error:
         case RequestValidationError():
-            faults = (f"{fault['loc'][-1]}: {fault['msg']}, got {fault['input']!r}" for fault in error.errors())
+            faults = (f"{f['loc'][-1]}: {f['msg']}, got {repr(f['input'])[:_SHOWN]}" for f in error.errors())
             return _json({"error": "; ".join(faults)}, 422)
         case HTTPException():
             return _json({"error": error.detail}, error.status_code)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any, Protocol
 
-from headrace.errors import ConfigError
-from headrace.plan import TableSpec
-from headrace.query.keys import Key, parse_key
+from headrace.errors import ConfigError, DataError, HeadraceError
+from headrace.plan import Plan, TableSpec
+from headrace.query.keys import Key, format_key, parse_key
+from headrace.topology.nodes import Aggregate
 
 Row = dict[str, Any]
 
@@ -33,11 +35,15 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of a topology, ready to be read."""
+    """A table of a topology, ready to be read.
+
+    ``retention`` is how long the rows of a window are shown after it has closed; None: no windows.
+    """
 
     topology: str
     spec: TableSpec
     reader: Reader
+    retention: timedelta | None = None
 
     def describe(self) -> Row:
         """Return what there is to know before a query."""
@@ -46,6 +52,7 @@ class Table:
             "topology": self.topology,
             "key": [name for name, _ in self.spec.key],
             "windowed": self.spec.windowed,
+            "retention_s": None if self.retention is None else self.retention.total_seconds(),
             "columns": {name: str(dtype) for name, dtype in self.spec.row.fields},
         }
 
@@ -54,20 +61,59 @@ class Table:
 
         Raises:
             ConfigError: the text is no key of this table, or the table has no windows.
+            DataError: a row cannot be computed.
         """
         if window_start is not None and not self.spec.windowed:
             msg = f"table {self.spec.name!r} has no windows; leave the window out"
             raise ConfigError(msg)
         values = parse_key(key, self.spec.key)
-        if len(values) == len(self.spec.key):
-            return self.reader.get(values if len(values) > 1 else values[0], window_start)
-        found = self.reader.scan(values)
-        return [row for row in found if window_start is None or row["window_start"] == window_start]
+        with self._naming(lambda: f"of key {key}"):
+            if len(values) == len(self.spec.key):
+                return self.reader.get(values if len(values) > 1 else values[0], window_start)
+            found = self.reader.scan(values)
+            return [row for row in found if window_start is None or row["window_start"] == window_start]
 
     def page(self, limit: int, cursor: int = 0) -> tuple[list[Row], int | None]:
-        """Return up to ``limit`` rows, and the cursor of the next page if there may be one."""
-        rows = list(islice(self.reader.scan(), cursor, cursor + limit + 1))
+        """Return up to ``limit`` rows, and the cursor of the next page if there may be one.
+
+        Raises:
+            DataError: a row cannot be computed.
+        """
+        rows, before = list[Row](), list[Row]()
+        with self._naming(lambda: f"behind key {self._key(before[0])}" if before else "at the beginning"):
+            for place, row in enumerate(islice(self.reader.scan(), cursor + limit + 1)):
+                before[:] = [row]
+                if place >= cursor:
+                    rows.append(row)
         return rows[:limit], (cursor + limit if len(rows) > limit else None)
+
+    def _key(self, row: Row) -> str:
+        return format_key(tuple(row[name] for name, _ in self.spec.key))
+
+    @contextmanager
+    def _naming(self, which: Callable[[], str]) -> Iterator[None]:
+        """Say which row it is whose result raises: rows are computed as they are read, by functions of users too."""
+        try:
+            yield
+        except HeadraceError:
+            raise
+        except Exception as error:
+            msg = (
+                f"table {self.spec.name!r}: the row {which()} cannot be computed: {type(error).__name__}: {error}. "
+                f"Mend the result function of the aggregate {self.spec.name!r}; other keys can be asked for."
+            )
+            raise DataError(msg) from error
+
+
+def tables_of(plan: Plan, readers: Mapping[str, Reader]) -> list[Table]:
+    """Return the tables of a topology, each with what reads it."""
+    found = []
+    for spec in plan.tables:
+        node = plan.step(spec.name).node
+        window = node.window if isinstance(node, Aggregate) else None
+        retention = None if window is None else timedelta(milliseconds=window.retention_ms)
+        found.append(Table(plan.name, spec, readers[spec.name], retention))
+    return found
 
 
 class Tables:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from headrace.query.tables import Table, Tables
+from headrace.query.tables import Tables, tables_of
 from headrace.runtime.worker import Worker
 
 
@@ -17,9 +17,7 @@ class ServedWorker:
         self._worker = worker
         self.topics = worker.topics
         self.tables = Tables(
-            Table(name, spec, engine.tables[spec.name])
-            for name, engine in worker.engines.items()
-            for spec in engine.plan.tables
+            table for engine in worker.engines.values() for table in tables_of(engine.plan, engine.tables)
         )
 
     def ingest(self, topic: str, values: list[bytes], keys: list[bytes | None] | None) -> None:

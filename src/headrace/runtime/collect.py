@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
-
-import msgspec
+from typing import Any
 
 from headrace.plan import Plan
-from headrace.runtime.handlers import run_handler
+from headrace.runtime.handlers import call_handler
 from headrace.runtime.records import Headers, Output, Records
 from headrace.runtime.task import DeadLetter, SinkBuffer, Task
 from headrace.state.protocol import Batch
-
-_encode = msgspec.json.Encoder(decimal_format="string").encode
+from headrace.topology.nodes import Handle
 
 
 class Collector:
@@ -23,31 +23,26 @@ class Collector:
         """Resolve topics by ``outputs``, each once."""
         self._plan, self._open = plan, outputs
         self._outputs: dict[str, Output] = {}
-        self._failed: list[DeadLetter] = []
         self.records_out = 0
-        self.failed_handles = 0
 
-    def run_handlers(self, tasks: Iterable[Task]) -> None:
-        """Run the async functions over what was queued for them."""
+    def handling(self, tasks: Iterable[Task]) -> list[Handling]:
+        """Take what was queued for async functions; see :func:`handle`."""
+        taken = []
         for task in tasks:
-            for node, queue in zip(task.code.handles, task.handles, strict=True):
-                if not queue:
-                    continue
-                times = {id(row): time_ms for time_ms, row in queue}
-                for row, error in run_handler(node, [row for _, row in queue]):
-                    name, text = type(error).__name__, f"{type(error).__name__}: {error}"
-                    place = (f"{node.id} (handler)", task.partition, -1)
-                    value = _encode(row)
-                    letter = DeadLetter(node.id, *place, name, text, times[id(row)], None, value)
-                    self._failed.append(letter)
-                    self.failed_handles += 1
-                queue.clear()
+            for place, node in enumerate(task.code.handles):
+                if task.handles[place]:
+                    taken.append(Handling(self, task, node, task.handles[place]))
+                    task.handles[place] = []
+        return taken
 
-    def stage(self, tasks: Iterable[Task], batch: Batch) -> list[Output]:
-        """Add all outputs and dead letters to the batch; return the outputs that took part."""
+    def stage(self, tasks: Iterable[Task], batch: Batch, failed: Iterable[DeadLetter] = ()) -> list[Output]:
+        """Add all outputs and dead letters to the batch, ``failed`` ones before the tasks' own.
+
+        Returns:
+            The outputs that took part.
+        """
         staged: dict[str, Output] = {}
-        letters = [*self._failed]
-        self._failed.clear()
+        letters = [*failed]
         for task in tasks:
             for buffer in task.sinks:
                 if buffer.values:
@@ -68,6 +63,34 @@ class Collector:
             self.records_out += len(records.values)
         output.stage(batch, records)
         staged[topic] = output
+
+
+@dataclass(frozen=True, slots=True)
+class Handling:
+    """Calls of one async function that a checkpoint waits for: (event time in milliseconds, row) each."""
+
+    collector: Collector
+    task: Task
+    node: Handle
+    queue: list[tuple[int, dict[str, Any]]]
+
+
+async def handle(handlings: Sequence[Handling]) -> list[tuple[Collector, DeadLetter]]:
+    """Run the async functions; return the dead letters of the calls that failed for good.
+
+    Raises:
+        DataError: a call failed for good, and the policy of its sources is FAIL.
+    """
+    done = await asyncio.gather(*(call_handler(h.node, [row for _, row in h.queue]) for h in handlings))
+    letters = []
+    for handling, failures in zip(handlings, done, strict=True):
+        task, times = handling.task, {id(row): time_ms for time_ms, row in handling.queue}
+        for row, error in failures:
+            before = len(task.dead_letters)
+            task.fail_handled(error, handling.node.id, row, times[id(row)])
+            letters += [(handling.collector, letter) for letter in task.dead_letters[before:]]
+            del task.dead_letters[before:]
+    return letters
 
 
 def _by_topic(buffer: SinkBuffer) -> list[tuple[str, Records]]:
@@ -111,4 +134,6 @@ def _headers(topology: str, letter: DeadLetter) -> Headers:
         "message": letter.message,
         "time": at,
     }
-    return tuple((f"headrace-{name}", text.encode(errors="replace")) for name, text in texts.items())
+    ours = tuple((f"headrace-{name}", text.encode(errors="replace")) for name, text in texts.items())
+    # ours come last: a record that was replayed and failed again has older ones of the same names
+    return (*letter.headers, *ours)

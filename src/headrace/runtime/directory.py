@@ -16,7 +16,8 @@ FORMAT = 1
 class Marker(msgspec.Struct, frozen=True):
     """What ``headrace.json`` says.
 
-    ``target`` is what the last worker was started with, for commands that need its topologies.
+    ``topologies`` are all that ever ran on the directory, ``target`` is what the last worker was
+    started with, for commands that need its topologies.
     """
 
     format: int
@@ -78,6 +79,14 @@ def claim(directory: Path, *, partitions: int, topologies: Sequence[str]) -> Mar
         )
         raise StateError(msg)
     return marker
+
+
+def remember(directory: Path, marker: Marker, *, topologies: Sequence[str], target: str) -> None:
+    """Add to the marker what runs on the directory now."""
+    names = tuple(dict.fromkeys((*marker.topologies, *topologies)))
+    fresh = Marker(marker.format, marker.partitions, names, target or marker.target)
+    if fresh != marker:
+        write_marker(directory, fresh)
 
 
 def write_marker(directory: Path, marker: Marker) -> None:

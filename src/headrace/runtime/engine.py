@@ -6,6 +6,7 @@ positions. So rows on their way between tasks need no log: none are on their way
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -13,19 +14,18 @@ import msgspec
 
 from headrace.errors import StateError
 from headrace.operators.build import generate
-from headrace.operators.logic import NEVER_MS
 from headrace.plan import Plan, describe, diff
-from headrace.runtime.collect import Collector
+from headrace.runtime.collect import Collector, handle
+from headrace.runtime.exchanges import Exchanges
+from headrace.runtime.positions import put_channel, put_task_watermark, restore_channel, task_watermark
 from headrace.runtime.records import Output, Records
 from headrace.runtime.tables import TableReader, open_tables
-from headrace.runtime.task import Task
+from headrace.runtime.task import DeadLetter, Task
 from headrace.state.protocol import Backend, Batch
-from headrace.time.instants import END_OF_TIME_MS, START_OF_TIME_MS
+from headrace.time.instants import START_OF_TIME_MS
 from headrace.time.watermark import Channel
 
-POSITIONS = "positions"
 PLANS = "plans"
-STATE_BYTES = 420  # of one state in memory: key, list, numbers, its share of the dict; measured with 1,000,000 states
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +73,11 @@ class Engine:
             for head in agent.heads:
                 self._head_agents.setdefault(head, []).append(agent.id)
         self._tasks: dict[tuple[str, int], Task] = {}
-        self._sent: dict[tuple[str, int, str, int], Channel] = {}
+        self._channels: list[Channel] = []
+        self._exchanges = Exchanges(self._head_agents)
         self._collector = Collector(plan, outputs)
         self._records_in = 0
         self.pending = False
-        self._limit = max(settings.cache_bytes // STATE_BYTES, 1000)
         for agent in plan.agents:
             if any(plan.step(head).exchange for head in agent.heads):
                 for partition in range(settings.partitions):
@@ -89,47 +89,23 @@ class Engine:
         if task is None:
             task = Task(self.plan.name, self._codes[agent], partition, self._settings.partitions, self._backend)
             task.topics = {source.id: source.topic for source in self.plan.sources}
-            saved = self._backend.store(POSITIONS).get(self._task_key(task))
-            task.restore(msgspec.msgpack.decode(saved) if saved else START_OF_TIME_MS)
+            task.restore(task_watermark(self._backend, self.plan.name, agent, partition))
             self._tasks[agent, partition] = task
         return task
-
-    def _task_key(self, task: Task) -> bytes:
-        return f"task/{self.plan.name}/{task.code.agent}/{task.partition}".encode()
-
-    def _channel_key(self, channel: Channel) -> bytes:
-        return f"channel/{self.plan.name}/{channel.source}/{channel.partition}/{channel.name}".encode()
 
     def channel(self, source_id: str, partition: int, name: str) -> Channel:
         """Open an input of a source's partition; its ``position`` says where to read next."""
         source = next(s for s in self.plan.sources if s.id == source_id)
         channel = Channel(source_id, partition, name, source.node.idle_timeout_ms, seen_at_ms=self._now_ms())
-        saved = self._backend.store(POSITIONS).get(self._channel_key(channel))
-        if saved is not None:
-            channel.position, channel.watermark_ms, channel.floor_ms = msgspec.msgpack.decode(saved)
+        known = restore_channel(self._backend, self.plan.name, channel)
         for agent in self._head_agents[source_id]:
             task = self._task(agent, partition)
-            if saved is None:
+            if not known:
                 channel.floor_ms = max(channel.floor_ms, task.watermark_ms)
             task.watermarks.channels.append(channel)
-        self._connect()
+        self._channels.append(channel)
+        self._exchanges.connect(self._tasks, self._settings.partitions)
         return channel
-
-    def _connect(self) -> None:
-        """Give every task a channel for each upstream task that exists."""
-        for (agent, partition), task in list(self._tasks.items()):
-            for exchange in task.exchanges:
-                for target in self._head_agents.get(exchange.spec.step, ()):
-                    for to in range(self._settings.partitions):
-                        self._connect_one((agent, partition), exchange.spec.step, self._tasks[target, to])
-
-    def _connect_one(self, sender: tuple[str, int], head: str, receiver: Task) -> None:
-        key = (*sender, head, receiver.partition)
-        if key not in self._sent:
-            channel = Channel(head, receiver.partition, f"{sender[0]}/{sender[1]}", NEVER_MS)
-            channel.watermark_ms = channel.floor_ms = receiver.watermark_ms
-            self._sent[key] = channel
-            receiver.watermarks.channels.append(channel)
 
     def feed(self, channel: Channel, records: Records, position: int) -> None:
         """Process a batch; ``position`` is where to read next after it.
@@ -148,33 +124,8 @@ class Engine:
 
     def settle(self) -> None:
         """Pass rows on between tasks until none are on their way."""
-        moved = True
-        while moved:
-            moved = False
-            for (agent, partition), task in list(self._tasks.items()):
-                for exchange in task.exchanges:
-                    batches = exchange.take()
-                    for target in self._head_agents.get(exchange.spec.step, ()):
-                        for to, rows in enumerate(batches):
-                            moved |= self._deliver(task, (agent, partition), exchange.spec.step, target, to, rows)
-
-    def _deliver(  # noqa: PLR0913, PLR0917
-        self, task: Task, sender: tuple[str, int], head: str, target: str, to: int, rows: list[tuple[object, ...]]
-    ) -> bool:
-        receiver, channel = self._tasks[target, to], self._sent[*sender, head, to]
-        if rows:
+        if self._exchanges.settle(self._now_ms):
             self.pending = True
-            receiver.now_ms = self._now_ms()
-            receiver.watermarks.wake(channel, receiver.watermark_ms, receiver.now_ms)
-            receiver.receive(channel, head, rows)
-        delay = next(e.delay_ms for e in task.code.exchanges if e.step == head)
-        channel.ended = task.watermark_ms >= END_OF_TIME_MS
-        if not channel.ended:
-            channel.watermark_ms = max(channel.watermark_ms, task.watermark_ms - delay)
-        channel.idle = all(c.idle or c.ended for c in task.watermarks.channels) and not channel.ended
-        before = receiver.watermark_ms
-        receiver.progress()
-        return bool(rows) or receiver.watermark_ms > before
 
     def end(self, channel: Channel) -> None:
         """Note that a bounded input has ended: its watermark is the end of time."""
@@ -198,13 +149,16 @@ class Engine:
     @property
     def cache_full(self) -> bool:
         """Whether the states in memory have reached their bound: a checkpoint is due."""
-        return sum(task.size() for task in self._tasks.values()) > self._limit
+        return self._state_bytes > self._settings.cache_bytes
+
+    @property
+    def _state_bytes(self) -> int:
+        return sum(task.state_bytes for task in self._tasks.values())
 
     @property
     def output_bytes(self) -> int:
         """About how many bytes of output wait for the checkpoint."""
-        buffers = (b for task in self._tasks.values() for b in task.sinks)
-        return sum(len(b.values) * (len(b.values[0]) + 100) for b in buffers if b.values)
+        return sum(task.output_bytes for task in self._tasks.values())
 
     def checkpoint(self) -> None:
         """Cut all tasks and write outputs, dead letters, state and positions in one batch.
@@ -216,8 +170,7 @@ class Engine:
         self.settle()
         self._cut(batch)
         tasks = list(self._tasks.values())
-        self._collector.run_handlers(tasks)
-        staged = self._collector.stage(tasks, batch)
+        staged = self._collector.stage(tasks, batch, self._handle(tasks))
         self._stage_positions(batch)
         self._backend.write(batch)
         for output in staged:
@@ -225,33 +178,31 @@ class Engine:
         self.pending = False
         self._evict()
 
+    def _handle(self, tasks: list[Task]) -> list[DeadLetter]:
+        handlings = self._collector.handling(tasks)
+        return [letter for _, letter in asyncio.run(handle(handlings))] if handlings else []
+
     def _cut(self, batch: Batch) -> None:
         """Cut every task; what their changes set off in tasks behind them belongs to the same cut."""
         again = True
         while again:
             for task in self._tasks.values():
                 task.cut(batch)
-            again = any(rows for t in self._tasks.values() for e in t.exchanges for rows in e.rows)
+            again = self._exchanges.waiting
             self.settle()
 
     def _stage_positions(self, batch: Batch) -> None:
-        channels = {id(c): c for t in self._tasks.values() for c in t.watermarks.channels if not self._is_sent(c)}
-        for channel in channels.values():
-            value = msgspec.msgpack.encode((channel.position, channel.watermark_ms, channel.floor_ms))
-            batch.put(POSITIONS, self._channel_key(channel), value)
-        for task in self._tasks.values():
-            batch.put(POSITIONS, self._task_key(task), msgspec.msgpack.encode(task.resume_ms))
-
-    def _is_sent(self, channel: Channel) -> bool:
-        return channel.idle_timeout_ms == NEVER_MS
+        for channel in self._channels:
+            put_channel(batch, self.plan.name, channel)
+        for (agent, partition), task in self._tasks.items():
+            put_task_watermark(batch, self.plan.name, agent, partition, task.resume_ms)
 
     def _evict(self) -> None:
-        total = sum(task.size() for task in self._tasks.values())
-        if total <= self._limit // 2:
+        total, kept = self._state_bytes, self._settings.cache_bytes // 2
+        if total <= kept:
             return
         for task in self._tasks.values():
-            for logic in task.operators:
-                logic.evict(logic.size() * (self._limit // 2) // max(total, 1))
+            task.evict(kept, total)
 
     @property
     def stats(self) -> Stats:
@@ -262,7 +213,7 @@ class Engine:
             records_in=self._records_in,
             records_out=self._collector.records_out,
             late=sum(n for t in tasks for n in t.counters.late.values()),
-            dead_letters=sum(t.counters.dead_letters for t in tasks) + self._collector.failed_handles,
+            dead_letters=sum(t.counters.dead_letters for t in tasks),
             skipped=sum(t.counters.skipped for t in tasks),
             watermark_ms=min(watermarks) if watermarks else None,
         )

@@ -11,14 +11,11 @@ from tenacity import AsyncRetrying, stop_after_attempt, wait_exponential_jitter
 from headrace.topology.nodes import Handle
 
 Row = dict[str, Any]
+LONGEST_WAIT = 30.0  # seconds between attempts, if the declared backoff is not longer itself: a checkpoint waits
 
 
-def run_handler(node: Handle, rows: Sequence[Row]) -> list[tuple[Row, Exception]]:
+async def call_handler(node: Handle, rows: Sequence[Row]) -> list[tuple[Row, Exception]]:
     """Call the function for every row, some at a time; return the rows that failed for good."""
-    return asyncio.run(_run(node, rows))
-
-
-async def _run(node: Handle, rows: Sequence[Row]) -> list[tuple[Row, Exception]]:
     gate = asyncio.Semaphore(node.concurrency)
 
     async def call(row: Row) -> tuple[Row, Exception] | None:
@@ -36,8 +33,9 @@ async def _run(node: Handle, rows: Sequence[Row]) -> list[tuple[Row, Exception]]
 
 
 def _attempts(node: Handle) -> AsyncRetrying:
+    backoff = node.backoff_ms / 1000
     return AsyncRetrying(
         stop=stop_after_attempt(node.attempts),
-        wait=wait_exponential_jitter(multiplier=node.backoff_ms / 1000, max=30),
+        wait=wait_exponential_jitter(multiplier=backoff, jitter=backoff, max=max(LONGEST_WAIT, backoff)),
         reraise=True,
     )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from dataclasses import dataclass, field
 
 from headrace.errors import ConfigError, InternalError, StateError
 from headrace.runtime import log_format as fmt
 from headrace.runtime.log_format import Chunk, Headers
+from headrace.runtime.records import Records
 from headrace.state.keys import prefix_end
 from headrace.state.protocol import Backend, Batch
 
 _MAX_PARTITIONS = 0xFFFF
+_LEGAL_TOPIC = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")  # Kafka's rule
 Partition = tuple[int, int]  # topic id, partition
 
 
@@ -51,14 +54,14 @@ class LogBatch:
 class Log:
     """Topics of partitions of records, each record at an offset that never changes.
 
-    Reading is safe from any thread. Who writes holds ``lock`` from the first ``stage``, ``trim`` or
-    ``trim_older`` until the backend has written the batch, and then says :meth:`committed`, or :meth:`rolled_back`.
+    Reading is safe from any thread. Who writes holds ``lock`` from the first ``stage``, ``stage_topic`` or
+    ``trim`` until the backend has written the batch, and then says :meth:`committed`, or :meth:`rolled_back`.
 
     Example:
         >>> from headrace.state.memory import MemoryBackend
         >>> log = Log(MemoryBackend())
         >>> log.create("orders", 1)
-        >>> log.append("orders", 0, [b"first", b"second"], [None, None], [1000, 2000])
+        >>> log.append("orders", 0, Records([b"first", b"second"], times=[1000, 2000]))
         0
         >>> log.read("orders", 0, 1).values
         [b'second']
@@ -75,41 +78,64 @@ class Log:
             self._topics[key[len(fmt.TOPIC) :].decode()] = fmt.unpack_topic(value)
         self._bounds: dict[Partition, tuple[int, int]] = {}  # first offset kept, next offset
         self._staged: dict[Partition, tuple[int, int]] = {}
+        self._staged_topics: list[str] = []
+        self._next_number = max((number for number, _ in self._topics.values()), default=0) + 1
         partitions = [(topic, n) for topic, count in self._topics.values() for n in range(count)]
         stored = self._meta.get_many([fmt.bounds_key(*partition) for partition in partitions])
         for partition, bounds in zip(partitions, stored, strict=True):
             self._bounds[partition] = (0, 0) if bounds is None else fmt.unpack_bounds(bounds)
 
     def create(self, topic: str, partitions: int) -> None:
-        """Make a topic. If it is there with as many partitions, nothing happens.
+        """Make a topic at once. If it is there with as many partitions, nothing happens.
 
         Raises:
             StateError: it is there with another number of partitions.
-            ConfigError: no topic can have this number of partitions.
+            ConfigError: no topic can have this name or this number of partitions.
         """
+        with self.lock:
+            batch = Batch()
+            try:
+                self.stage_topic(batch, topic, partitions)
+                if batch.puts:
+                    self._backend.write(batch)
+            except BaseException:
+                self.rolled_back()
+                raise
+            self.committed()
+
+    def stage_topic(self, batch: Batch, topic: str, partitions: int) -> None:
+        """Make a topic in ``batch``: records for it may be staged in the same one. Raises as :meth:`create`."""
         if not 1 <= partitions <= _MAX_PARTITIONS:
             message = f"topic {topic!r}: expected 1 to {_MAX_PARTITIONS} partitions, got {partitions}"
             raise ConfigError(message)
-        with self.lock:
-            if topic in self._topics:
-                count = self._topics[topic][1]
-                if count == partitions:
-                    return
-                message = (
-                    f"topic {topic!r} has {count} partitions in this data directory, and {partitions} were asked for. "
-                    f"Ask for {count}, or use another data directory"
-                )
-                raise StateError(message)
-            number = max((number for number, _ in self._topics.values()), default=0) + 1
-            batch = Batch()
-            batch.put(fmt.META, fmt.TOPIC + topic.encode(), fmt.pack_topic(number, partitions))
-            self._backend.write(batch)
-            self._bounds.update({(number, partition): (0, 0) for partition in range(partitions)})
-            self._topics[topic] = (number, partitions)
+        if topic in self._topics:
+            count = self._topics[topic][1]
+            if count == partitions:
+                return
+            message = (
+                f"topic {topic!r} has {count} partitions in this data directory, and {partitions} were asked for. "
+                f"Ask for {count}, or use another data directory"
+            )
+            raise StateError(message)
+        if not _LEGAL_TOPIC.fullmatch(topic):
+            message = (
+                f"topic {topic[:80]!r}: expected a name of 1 to 249 letters, digits, '.', '_' or '-', not '.' or '..'"
+            )
+            raise ConfigError(message)
+        number, self._next_number = self._next_number, self._next_number + 1
+        batch.put(fmt.META, fmt.TOPIC + topic.encode(), fmt.pack_topic(number, partitions))
+        self._bounds.update({(number, partition): (0, 0) for partition in range(partitions)})
+        self._topics[topic] = (number, partitions)
+        self._staged_topics.append(topic)
 
     def topics(self) -> dict[str, int]:
         """Return the number of partitions of each topic, by name."""
         return {name: self._topics[name][1] for name in sorted(self._topics)}
+
+    def partitions(self, topic: str) -> int | None:
+        """Return the number of partitions of a topic; None: there is no such topic."""
+        entry = self._topics.get(topic)
+        return None if entry is None else entry[1]
 
     def start(self, topic: str, partition: int) -> int:
         """Return the offset of the first record that is kept."""
@@ -134,18 +160,10 @@ class Log:
     def _current(self, partition: Partition) -> tuple[int, int]:
         return self._staged.get(partition) or self._bounds[partition]
 
-    def stage(  # noqa: PLR0913, PLR0917 - the columns of a record
-        self,
-        batch: Batch,
-        topic: str,
-        partition: int,
-        values: list[bytes],
-        keys: list[bytes | None],
-        times: list[int],
-        headers: list[Headers] | None = None,
-    ) -> int:
-        """Add records to ``batch`` and return the offset of the first one."""
-        if not len(values) == len(keys) == len(times) == (len(values) if headers is None else len(headers)):
+    def stage(self, batch: Batch, topic: str, partition: int, records: Records) -> int:
+        """Add records, which have their times, to ``batch`` and return the offset of the first one."""
+        values, keys, times, headers = records.values, records.keys, records.times or [], records.headers
+        if any(len(column) != len(values) for column in (times, keys, headers) if column is not None):
             message = f"topic {topic!r}: values, keys, times and headers differ in length"
             raise InternalError(message)
         place = self._partition(topic, partition)
@@ -153,7 +171,7 @@ class Log:
         data, spans = fmt.data_prefix(*place), fmt.span_prefix(*place)
         for start, end in fmt.cut(values):
             last = offset + end - 1
-            some_keys, some_times = keys[start:end], times[start:end]
+            some_keys, some_times = keys[start:end] if keys else [], times[start:end]
             chunk = Chunk(
                 offset + start,
                 values[start:end],
@@ -176,26 +194,24 @@ class Log:
         with self.lock:
             self._bounds.update(self._staged)
             self._staged.clear()
+            self._staged_topics.clear()
 
     def rolled_back(self) -> None:
         """Forget what was staged: the batch was not written."""
         with self.lock:
             self._staged.clear()
+            for topic in self._staged_topics:
+                number, count = self._topics.pop(topic)
+                for partition in range(count):
+                    del self._bounds[number, partition]
+            self._staged_topics.clear()
 
-    def append(  # noqa: PLR0913, PLR0917 - the columns of a record
-        self,
-        topic: str,
-        partition: int,
-        values: list[bytes],
-        keys: list[bytes | None],
-        times: list[int],
-        headers: list[Headers] | None = None,
-    ) -> int:
+    def append(self, topic: str, partition: int, records: Records) -> int:
         """Write records at once and return the offset of the first one."""
         with self.lock:
             batch = Batch()
             try:
-                first = self.stage(batch, topic, partition, values, keys, times, headers)
+                first = self.stage(batch, topic, partition, records)
                 self._backend.write(batch)
             except BaseException:
                 self.rolled_back()
@@ -243,17 +259,6 @@ class Log:
             return
         if before > first:
             self._drop(batch, place, end)
-
-    def trim_older(self, batch: Batch, topic: str, partition: int, before_ms: int) -> None:
-        """Give up the first chunks as long as all their records are older than ``before_ms``."""
-        place = self._partition(topic, partition)
-        spans = fmt.span_prefix(*place)
-        for _, value in self._meta.scan(spans, prefix_end(spans)):
-            first, newest = fmt.unpack_span(value)
-            if newest >= before_ms:
-                self._drop(batch, place, first)
-                return
-        self._drop(batch, place, self._bounds[place][1])
 
     def _drop(self, batch: Batch, place: Partition, first: int) -> None:
         """Stage the removal of all chunks before offset ``first``, at which a chunk begins."""

@@ -16,7 +16,7 @@ class Feeder:
     """An input and the channel of the engine that it feeds.
 
     ``committed`` is the position of the last checkpoint. ``partition`` is that of the log's
-    topic; None: a file, which is not in the log.
+    topic; None: a file, which is not in the log. ``looked_at_ms`` is when it was last asked for more.
     """
 
     channel: Channel
@@ -25,6 +25,21 @@ class Feeder:
     partition: int | None
     committed: int = 0
     ended: bool = False
+    looked_at_ms: int = 0
+
+    def look(self, now_ms: int) -> None:
+        """Note for how long the input has had nothing to read, as far as somebody looked.
+
+        What waits to be read is not silence, however long the worker takes over other things. And of the time
+        between two looks at most half the timeout counts: senders may have been held up with the worker.
+        """
+        channel = self.channel
+        since_ms, self.looked_at_ms = self.looked_at_ms or channel.seen_at_ms, now_ms
+        if not self.input.drained(channel.position):
+            channel.seen_at_ms = now_ms
+            return
+        away_ms = now_ms - since_ms - channel.idle_timeout_ms // 2
+        channel.seen_at_ms = min(channel.seen_at_ms + max(away_ms, 0), now_ms)
 
 
 class Pipeline:
@@ -64,6 +79,13 @@ class Pipeline:
             feeder.ended = True
         return ended or position != before
 
+    def advance(self, now_ms: int) -> None:
+        """Look at the clock, and at what each input has to say about its silence."""
+        for feeder in self.feeders:
+            if not feeder.ended:
+                feeder.look(now_ms)
+        self.engine.advance()
+
     @property
     def ended(self) -> bool:
         """Whether every input has ended."""
@@ -73,6 +95,7 @@ class Pipeline:
         """Take note of a checkpoint."""
         for feeder in self.feeders:
             feeder.committed = feeder.channel.position
+            feeder.input.committed(feeder.committed)
 
     def summary(self) -> TopologySummary:
         """Return the counters."""

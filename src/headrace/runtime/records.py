@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,13 +16,17 @@ class Records:
     """A batch of records of one partition, column-wise: all lists have the length of ``values``.
 
     ``keys`` None: no record has a key. ``times`` are record timestamps in epoch milliseconds;
-    None: none is known. ``headers`` None: no record has any.
+    None: none is known. ``headers`` None: no record has any. ``faults`` says by row what the input
+    found wrong with a record: better than what the decoder could say of it. ``offsets`` None: they
+    follow one another from the channel's position on.
     """
 
     values: list[bytes]
     keys: list[bytes | None] | None = None
     times: list[int] | None = None
     headers: list[Headers] | None = None
+    faults: Mapping[int, str] | None = None
+    offsets: Sequence[int] | None = None
 
 
 class Output(Protocol):

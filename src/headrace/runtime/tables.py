@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
+from itertools import chain, islice
 from typing import Any
 
 import msgspec
@@ -11,26 +12,29 @@ import msgspec
 from headrace.errors import ConfigError
 from headrace.operators.agent import OperatorSpec
 from headrace.operators.build import generate, state_view
-from headrace.operators.sessions import session_start
 from headrace.operators.view import StateView, instant, read_instant
 from headrace.plan import Plan, TableSpec
+from headrace.runtime.positions import task_watermark
+from headrace.state.keys import prefix_end
 from headrace.state.protocol import Backend
-from headrace.time.instants import to_ms
+from headrace.time.instants import START_OF_TIME_MS, to_ms
 from headrace.topology.nodes import Aggregate
 from headrace.topology.windows import Hopping, Session
 
 Row = dict[str, Any]
 _PREFIX = 2  # bytes of the partition
 _INSTANT = 8
+_LAST = b"\xff" * (_INSTANT + 1)  # behind every instant
 _sessions = msgspec.msgpack.Decoder(list[bytes]).decode
 
 
 class TableReader:
     """Reads one table. Rows are dicts: key columns, window_start and window_end if windowed, the rest."""
 
-    def __init__(self, spec: TableSpec, operator: OperatorSpec, view: StateView) -> None:
+    def __init__(self, topology: str, spec: TableSpec, operator: OperatorSpec, view: StateView) -> None:
         """Read the states of ``operator`` through any partition's view of its store."""
         self.spec = spec
+        self._topology, self._operator = topology, operator
         self._row, self._view = operator.row, view
         self._codec, self._keys = view.codec(), view.keys()
         node = operator.step.node
@@ -57,8 +61,9 @@ class TableReader:
 
     def _partitions(self) -> Iterator[bytes]:
         """Yield the beginning of the keys of every partition that has rows."""
+        seen: set[bytes] = set()
         for store in self._stores():
-            at, seen = b"", set[bytes]()
+            at = b""
             while (found := next(store.scan(at), None)) is not None:
                 prefix = found[0][:_PREFIX]
                 if prefix not in seen:
@@ -78,27 +83,48 @@ class TableReader:
                 if found is not None:
                     yield self._make(key, found, 0)
             case None | Hopping():
-                starts = self._starts(partition) if start_ms is None else iter((start_ms,))
+                starts = self._starts(partition, start_ms, None if start_ms is None else start_ms + 1)
                 for start in starts:
                     found = self._view.store.get(partition + instant(start) + key)
                     if found is not None:
                         yield self._make(key, found, start)
             case Session():
-                yield from self._session_rows(partition, key, start_ms)
+                rows = self._session_rows(partition, partition + key, partition + key + _LAST)
+                yield from (row for at, raw, row in rows if raw == key and start_ms in {None, at})
 
-    def _session_rows(self, partition: bytes, key: bytes, start_ms: int | None) -> Iterator[Row]:
-        live = self._view.beside("live").get(partition + key)
-        states = [] if live is None else _sessions(live)
-        states += [data for _, data in self._view.scan(partition + key)]
-        for data in states:
+    def _kept_from(self, partition: bytes) -> int:
+        """Return the first end of windows, in epoch milliseconds, whose rows are still kept.
+
+        Rows behind it may be there yet: what a query returns must not depend on when they were removed.
+        """
+        if self._window is None:
+            return START_OF_TIME_MS
+        agent, number = self._operator.step.agent, int.from_bytes(partition)
+        watermark = task_watermark(self._view.backend, self._topology, agent, number)
+        if watermark == START_OF_TIME_MS:
+            return START_OF_TIME_MS
+        return watermark - self._operator.delay_ms - self._window.grace_ms - self._window.retention_ms
+
+    def _session_rows(self, partition: bytes, low: bytes, high: bytes | None) -> Iterator[tuple[int, bytes, Row]]:
+        """Yield (start, key bytes, row) of the sessions whose stored keys are in [low, high)."""
+        if not isinstance(self._window, Session):
+            return
+        kept = self._kept_from(partition) - self._window.gap_ms
+        live = (
+            (raw[_PREFIX:], item) for raw, data in self._view.beside("live").scan(low, high) for item in _sessions(data)
+        )
+        closed = ((raw[_PREFIX:-_INSTANT], data) for raw, data in self._view.store.scan(low, high))
+        for key, data in chain(live, closed):
             state = self._codec.decode(data)
-            if start_ms is None or state[0] == start_ms:
-                yield self._row(self._keys.decode(key), state, 0, 0)
+            if state[1] > kept:
+                yield state[0], key, self._row(self._keys.decode(key), state, 0, 0)
 
-    def _starts(self, partition: bytes) -> Iterator[int]:
-        """Yield the starts of the windows of a partition that are kept, by one seek each."""
-        at = partition
-        end = (int.from_bytes(partition) + 1).to_bytes(_PREFIX)
+    def _starts(self, partition: bytes, low: int | None, high: int | None) -> Iterator[int]:
+        """Yield the starts in [low, high) of the windows of a partition that are kept, by one seek each."""
+        size = self._window.size_ms if isinstance(self._window, Hopping) else 0
+        first = self._kept_from(partition) - size + 1
+        at = partition + instant(max(first, START_OF_TIME_MS) if low is None else max(low, first))
+        end = partition + instant(high) if high is not None else prefix_end(partition)
         while (found := next(self._view.store.scan(at, end), None)) is not None:
             start = read_instant(found[0], _PREFIX)
             yield start
@@ -119,30 +145,24 @@ class TableReader:
         wanted = self._keys.encode_prefix(prefix) if prefix else b""
         low = None if start is None else to_ms(start.astimezone(UTC))
         high = None if end is None else to_ms(end.astimezone(UTC))
-        number = 0
-        for at, key, make in self._everything():
-            if limit is not None and number >= limit:
-                return
-            if not key.startswith(wanted) or (low is not None and at < low) or (high is not None and at >= high):
-                continue
-            number += 1
-            yield make
+        rows = (row for partition in self._partitions() for row in self._scan(partition, wanted, low, high))
+        return islice(rows, limit)
 
-    def _everything(self) -> Iterator[tuple[int, bytes, Row]]:
-        if isinstance(self._window, Session):
-            for raw, data in self._view.beside("live").scan():
-                for item in _sessions(data):
-                    state = self._codec.decode(item)
-                    yield state[0], raw[_PREFIX:], self._row(self._keys.decode(raw[_PREFIX:]), state, 0, 0)
-            for raw, data in self._view.store.scan():
-                key = raw[_PREFIX:-_INSTANT]
-                state = self._codec.decode(data)
-                yield session_start(raw), key, self._row(self._keys.decode(key), state, 0, 0)
-            return
-        skip = _PREFIX + (0 if self._plain else _INSTANT)
-        for raw, data in self._view.store.scan():
-            start = 0 if self._plain else read_instant(raw, _PREFIX)
-            yield start, raw[skip:], self._make(raw[skip:], data, start)
+    def _scan(self, partition: bytes, wanted: bytes, low: int | None, high: int | None) -> Iterator[Row]:
+        store = self._view.store
+        match self._window:
+            case None if self._plain:
+                for raw, data in store.scan(partition + wanted, prefix_end(partition + wanted)):
+                    yield self._make(raw[_PREFIX:], data, 0)
+            case None | Hopping():
+                for at in self._starts(partition, low, high):
+                    window = partition + instant(at) + wanted
+                    for raw, data in store.scan(window, prefix_end(window)):
+                        yield self._make(raw[_PREFIX + _INSTANT :], data, at)
+            case Session():
+                for at, _, row in self._session_rows(partition, partition + wanted, prefix_end(partition + wanted)):
+                    if (low is None or at >= low) and (high is None or at < high):
+                        yield row
 
 
 def _order(row: Row) -> Any:
@@ -154,7 +174,9 @@ def open_tables(plan: Plan, backend: Backend) -> Mapping[str, TableReader]:
     specs = {spec.name: spec for spec in plan.tables}
     operators = [operator for made in generate(plan) for operator in made.operators]
     return {
-        operator.step.id: TableReader(specs[operator.step.id], operator, state_view(plan.name, operator, backend, 0))
+        operator.step.id: TableReader(
+            plan.name, specs[operator.step.id], operator, state_view(plan.name, operator, backend, 0)
+        )
         for operator in operators
     }
 

@@ -11,15 +11,17 @@ import msgspec
 from headrace.errors import DataError, HeadraceError
 from headrace.operators.agent import AgentCode, ExchangeSpec, SinkSpec
 from headrace.operators.build import AnyLogic, build_logic, state_view
-from headrace.operators.leaves import key_bytes
+from headrace.operators.keys import key_bytes
 from headrace.operators.logic import NEVER_MS, Emit
+from headrace.operators.preview import AnyPreview, build_preview
 from headrace.runtime.partitioning import partition_for
-from headrace.runtime.records import Records
+from headrace.runtime.records import Headers, Records
 from headrace.state.protocol import Backend, Batch
 from headrace.time.instants import END_OF_TIME_MS, START_OF_TIME_MS
 from headrace.time.watermark import Channel, Watermarks
 from headrace.topology.nodes import OnError
 
+_OVERHEAD, _ROW_BYTES = 100, 300  # of a record and of a row in memory, beside the bytes of the value
 _MEMO_LIMIT = 200_000  # keys whose partition is remembered: about 20 MB
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
@@ -71,7 +73,7 @@ class ExchangeBuffer:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record that could not be processed, with the reason. ``value`` and ``key`` are the original bytes."""
+    """A record that could not be processed, with the reason. ``value``, ``key`` and ``headers`` are its own."""
 
     step: str
     topic: str
@@ -82,6 +84,21 @@ class DeadLetter:
     time_ms: int
     key: bytes | None
     value: bytes
+    headers: Headers = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Original:
+    """A record as it came in, and from where. ``entry`` is the step by which it entered the task."""
+
+    entry: str
+    topic: str
+    partition: int
+    offset: int
+    time_ms: int
+    key: bytes | None
+    value: bytes
+    headers: Headers = ()
 
 
 @dataclass(slots=True)
@@ -111,9 +128,12 @@ class Task:
         self.counters = Counters()
         self.topics: dict[str, str] = {}
         self.operators: list[AnyLogic] = []
+        self.previews: list[AnyPreview | None] = []
         for spec in code.operators:
             view = state_view(topology, spec, backend, partition)
-            self.operators.append(build_logic(spec, view, self._emitter(spec.step.id), self._plan_next))
+            logic = build_logic(spec, view, self._emitter(spec.step.id), self._plan_next)
+            self.operators.append(logic)
+            self.previews.append(build_preview(spec, view, logic))
         self._delays = [spec.delay_ms for spec in code.operators]
 
     def restore(self, watermark_ms: int) -> None:
@@ -189,36 +209,62 @@ class Task:
         self.counters.late[step] = self.counters.late.get(step, 0) + 1
 
     def fail(self, error: Exception, channel: Channel, records: Records, index: int) -> None:
-        """Take a record out that a step failed on."""
-        key = records.keys[index] if records.keys is not None else None
-        place = (self.topics.get(channel.source, channel.name), channel.partition, channel.position + index)
-        time_ms = records.times[index] if records.times is not None else self.now_ms
-        self._fail(channel.source, error, place, key, records.values[index], time_ms)
+        """Take a record out that a step failed on; what the input has against it is the better reason."""
+        if records.faults and index in records.faults:
+            error = DataError(records.faults[index]).with_traceback(error.__traceback__)
+        original = Original(
+            channel.source,
+            self.topics.get(channel.source, channel.name),
+            channel.partition,
+            channel.position + index if records.offsets is None else records.offsets[index],
+            records.times[index] if records.times is not None else self.now_ms,
+            records.keys[index] if records.keys is not None else None,
+            records.values[index],
+            records.headers[index] if records.headers is not None else (),
+        )
+        self._fail(error, original)
 
     def fail_row(self, error: Exception, step: str, key: object, time_ms: int, columns: dict[str, object]) -> None:
         """Take a row out that came from another task or a stateful step; its columns stand for the record."""
-        value = _encode({"step": step, "key": key, "time_ms": time_ms, "columns": columns})
-        self._fail(step, error, (f"{step} (derived)", self.partition, -1), key_bytes(key), value, time_ms)
+        value = _text({"step": step, "key": key, "time_ms": time_ms, "columns": columns})
+        self._fail(error, Original(step, f"{step} (derived)", self.partition, -1, time_ms, _key(key), value))
 
-    def _fail(  # noqa: PLR0913, PLR0917
-        self, entry: str, error: Exception, place: tuple[str, int, int], key: bytes | None, value: bytes, time_ms: int
-    ) -> None:
+    def fail_handled(self, error: Exception, step: str, row: dict[str, Any], time_ms: int) -> None:
+        """Take a row out that a handler failed on for good."""
+        original = Original(step, f"{step} (handler)", self.partition, -1, time_ms, None, _text(row))
+        self._settle(error, step, original)
+
+    def _fail(self, error: Exception, original: Original) -> None:
         if isinstance(error, HeadraceError) and not isinstance(error, DataError):
             raise error
-        step = self._step_of(error)
-        topic, partition, offset = place
+        self._settle(error, self._step_of(error), original)
+
+    def _settle(self, error: Exception, step: str, original: Original) -> None:
+        """Do with a record that failed at a step what the policy of its entry says."""
+        topic, partition, offset = original.topic, original.partition, original.offset
         message = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
-        policy = self.code.policies[entry]
-        if policy is OnError.FAIL:
-            text = f"step {step!r}: {message} (topic {topic}, partition {partition}, offset {offset})"
-            raise DataError(text) from error
-        if policy is OnError.SKIP:
-            self.counters.skipped += 1
-            return
-        self.counters.dead_letters += 1
-        name = type(error).__name__
-        letter = DeadLetter(step, topic, partition, offset, name, message, time_ms, key, value)
-        self.dead_letters.append(letter)
+        match self.code.policies[original.entry]:
+            case OnError.FAIL:
+                text = f"step {step!r}: {message} (topic {topic}, partition {partition}, offset {offset})"
+                raise DataError(text) from error
+            case OnError.SKIP:
+                self.counters.skipped += 1
+            case OnError.DEAD_LETTER:
+                self.counters.dead_letters += 1
+                self.dead_letters.append(
+                    DeadLetter(
+                        step,
+                        topic,
+                        partition,
+                        offset,
+                        type(error).__name__,
+                        message,
+                        original.time_ms,
+                        original.key,
+                        original.value,
+                        original.headers,
+                    )
+                )
 
     def _step_of(self, error: Exception) -> str:
         """Return the step whose generated line raised."""
@@ -229,6 +275,33 @@ class Task:
             trace = trace.tb_next
         return self.code.steps_by_line[line] or self.code.agent
 
-    def size(self) -> int:
-        """Return the number of states in memory."""
-        return sum(logic.size() for logic in self.operators)
+    @property
+    def state_bytes(self) -> int:
+        """About how many bytes of states are in memory."""
+        return sum(logic.size() * logic.footprint.state_bytes for logic in self.operators)
+
+    @property
+    def output_bytes(self) -> int:
+        """About how many bytes of output wait for the next cut."""
+        waiting = sum(len(b.values) * (len(b.values[0]) + _OVERHEAD) for b in self.sinks if b.values)
+        return waiting + sum(len(rows) * _ROW_BYTES for exchange in self.exchanges for rows in exchange.rows)
+
+    def evict(self, kept: int, total: int) -> None:
+        """Forget clean states: of ``total`` bytes, here and elsewhere, keep about ``kept``."""
+        for logic in self.operators:
+            logic.evict(logic.size() * kept // total)
+
+
+def _text(row: dict[str, Any]) -> bytes:
+    """Return a row that failed as JSON, or as Python shows it: what made it fail may have no JSON."""
+    try:
+        return _encode(row)
+    except (TypeError, ValueError):
+        return repr(row).encode(errors="backslashreplace")
+
+
+def _key(key: object) -> bytes:
+    try:
+        return key_bytes(key) or b""
+    except (TypeError, ValueError):
+        return repr(key).encode(errors="backslashreplace")

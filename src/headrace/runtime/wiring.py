@@ -7,20 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from headrace.config import WorkerSettings
-from headrace.errors import ConfigError
+from headrace.errors import ConfigError, StateError
 from headrace.plan import Plan
+from headrace.plan.model import SourceSpec
 from headrace.runtime.engine import Engine
-from headrace.runtime.fingerprint import check_file
-from headrace.runtime.ingest import KeyReader, key_reader
-from headrace.runtime.inputs.logs import LogInput
-from headrace.runtime.inputs.opening import expand, is_stream, open_input
+from headrace.runtime.inputs.base import Input
+from headrace.runtime.inputs.fingerprint import FileMark, check_file
+from headrace.runtime.inputs.logs import LogInput, given_up
+from headrace.runtime.inputs.opening import expand, is_stream, open_followed, open_input
 from headrace.runtime.log import Log
 from headrace.runtime.pipeline import Feeder
+from headrace.runtime.readers import Reader, Readers, log_channel
 from headrace.state.protocol import Backend
 from headrace.topology.expr import Column
 from headrace.topology.nodes import Sink, Source
-
-LOG_CHANNEL = "log"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ class Routes:
         """The topics that are read from the log, sorted."""
         return tuple(sorted(topic for topic in self.sources if topic not in self.files))
 
-    def keys(self) -> dict[str, KeyReader | None]:
-        """Return how to read the key of a record of each topic that is read from the log."""
-        sources = self.sources
-        readers = {topic: [r for s in sources[topic] if (r := key_reader(s)) is not None] for topic in self.logged}
-        return {topic: found[0] if found else None for topic, found in readers.items()}
+    @property
+    def readers(self) -> frozenset[Reader]:
+        """The sources that read the log."""
+        specs = ((plan.name, spec) for plan in self.plans for spec in plan.sources)
+        return frozenset(Reader(name, spec.id, spec.topic) for name, spec in specs if spec.topic not in self.files)
 
     def partitions(self, topic: str, default: int) -> int:
         """Return how many partitions a new topic of the log gets.
@@ -108,38 +108,63 @@ def writes(plan: Plan, topic: str) -> bool:
     return any(not isinstance(name, str) or name == topic for name in sinks)
 
 
-def feeders(  # noqa: PLR0913
-    routes: Routes,
-    engine: Engine,
-    log: Log,
-    backend: Backend,
-    settings: WorkerSettings,
-    *,
-    follow: bool,
-    closed: Callable[[str], bool],
-) -> list[Feeder]:
-    """Open the inputs of one engine. ``closed`` tells whether a topic of the log has ended."""
-    found: list[Feeder] = []
-    for spec in engine.plan.sources:
-        topic = spec.topic
-        if topic not in routes.files:
-            for partition in range(log.topics()[topic]):
-                channel = engine.channel(spec.id, partition % settings.partitions, _log_name(partition, settings))
-                source = LogInput(log, topic, partition, lambda topic=topic: closed(topic))  # type: ignore[misc]
-                found.append(Feeder(channel, source, topic, partition, channel.position))
-            continue
-        for path in routes.files[topic]:
-            # Always the same task: files come and go, and where a file's position is kept must not change.
-            channel = engine.channel(spec.id, 0, f"file:{path}")
-            check_file(backend, path, channel.position)
-            file = open_input(path, spec.node.schema, max_line=settings.max_record_bytes, follow=follow)
-            found.append(Feeder(channel, file, topic, None, channel.position))
-    return found
+class Feeding:
+    """Opens the inputs of engines."""
 
+    def __init__(  # noqa: PLR0913
+        self,
+        routes: Routes,
+        log: Log,
+        backend: Backend,
+        settings: WorkerSettings,
+        *,
+        follow: bool,
+        closed: Callable[[str], bool],
+    ) -> None:
+        """Remember who reads the log; ``closed`` tells whether a topic of it has ended."""
+        self._routes, self._log, self._backend, self._settings = routes, log, backend, settings
+        self._follow, self._closed = follow, closed
+        self.readers = Readers(backend, log, routes.readers)
 
-def _log_name(partition: int, settings: WorkerSettings) -> str:
-    """Name a partition's channel; a task may read several if the topic has more partitions than there are tasks."""
-    return LOG_CHANNEL if partition < settings.partitions else f"{LOG_CHANNEL}:{partition}"
+    def feeders(self, engine: Engine) -> list[Feeder]:
+        """Open the inputs of one engine.
+
+        Raises:
+            ConfigError: a file cannot be opened, or is not what was read before.
+            StateError: the log no longer has what a source has still to read.
+        """
+        found: list[Feeder] = []
+        for spec in engine.plan.sources:
+            if spec.topic not in self._routes.files:
+                reader = Reader(engine.plan.name, spec.id, spec.topic)
+                partitions = range(self._log.partitions(spec.topic) or 0)
+                found += [self._from_log(engine, reader, partition) for partition in partitions]
+            else:
+                found += [self._from_file(engine, spec, path) for path in self._routes.files[spec.topic]]
+        return found
+
+    def _from_log(self, engine: Engine, reader: Reader, partition: int) -> Feeder:
+        topic = reader.topic
+        task, name = log_channel(partition, self._settings.partitions)
+        channel = engine.channel(reader.source, task, name)
+        channel.position = max(channel.position, self.readers.begin(reader, partition))
+        kept = self._log.start(topic, partition)
+        if channel.position < kept:
+            raise StateError(given_up(topic, partition, channel.position, kept))
+        source = LogInput(self._log, topic, partition, lambda: self._closed(topic))
+        return Feeder(channel, source, topic, partition, channel.position)
+
+    def _from_file(self, engine: Engine, spec: SourceSpec, path: Path) -> Feeder:
+        # Always the same task: files come and go, and where a file's position is kept must not change.
+        channel = engine.channel(spec.id, 0, f"file:{path}")
+        mark, longest = FileMark(self._backend, path), int(self._settings.max_record_bytes)
+        source: Input
+        if self._follow:
+            source = open_followed(path, mark, channel.position, max_line=longest)
+        else:
+            check_file(mark, path, channel.position)
+            source = open_input(path, spec.node.schema, max_line=longest)
+        return Feeder(channel, source, spec.topic, None, channel.position)
 
 
 def check_outputs(plans: Sequence[Plan], outputs: Mapping[str, str]) -> None:

@@ -12,17 +12,19 @@ from typing import Self
 from headrace.config import WorkerSettings
 from headrace.errors import ConfigError
 from headrace.plan import Plan, compile_plan
-from headrace.runtime.directory import Marker, claim, write_marker
+from headrace.runtime.directory import claim, remember
+from headrace.runtime.ending import Ending
 from headrace.runtime.engine import Engine, EngineSettings
 from headrace.runtime.ingest import Ingest, Offsets
+from headrace.runtime.keying import key_readers
 from headrace.runtime.log import Log
 from headrace.runtime.outputs import LogStaging, Outputs
-from headrace.runtime.pipeline import Feeder, Pipeline
+from headrace.runtime.pipeline import Pipeline
 from headrace.runtime.retention import Place, Retention
 from headrace.runtime.schedule import Schedule, wall_clock_ms
 from headrace.runtime.streams import StreamReader
 from headrace.runtime.summary import Summary
-from headrace.runtime.wiring import check_outputs, feeders, route
+from headrace.runtime.wiring import Feeding, check_outputs, route
 from headrace.state.protocol import Backend
 from headrace.topology.topology import Topology
 
@@ -71,11 +73,11 @@ class Worker:
         """
         self.settings = settings or WorkerSettings()
         self.plans = tuple(compile_plan(topology) for topology in topologies)
+        _refuse_twins(self.plans)
         given = {topic: [specs] if isinstance(specs, str) else list(specs) for topic, specs in (inputs or {}).items()}
         self._routes = route(self.plans, given, follow=follow, drain=drain)
         check_outputs(self.plans, outputs or {})
         self._stopping = False
-        self._ring_ended = False
         self._wake = threading.Event()
         self._started = time.monotonic()
         with ExitStack() as opened:
@@ -87,47 +89,45 @@ class Worker:
         marker = claim(settings.data_dir, partitions=settings.partitions, topologies=names)
         self.backend = _open_backend(settings)
         opened.callback(self.backend.close)
-        mine = Marker(marker.format, marker.partitions, tuple(names), target or marker.target)
-        if mine != marker:
-            write_marker(settings.data_dir, mine)
-        self.log = Log(self.backend)
-        for topic in self._routes.logged:
-            if topic not in self.log.topics():
-                self.log.create(topic, self._partitions(topic))
-        self._outputs = Outputs(LogStaging(self.log), self._partitions, wall_clock_ms, self._routes.logged)
+        remember(settings.data_dir, marker, topologies=names, target=target)
+        self.log = self._open_log()
+        keys = key_readers(self.backend, self.log, {t: self._routes.sources[t] for t in self._routes.logged})
+        self._outputs = Outputs(LogStaging(self.log), self._partitions, wall_clock_ms, keys)
         opened.callback(self._outputs.close)
         self._outputs.open(outputs, self.backend, fsync=settings.fsync, on_closed=self.stop)
-        self._ingest = Ingest(self.log, self.backend, self._routes.keys(), wall_clock_ms)
+        self._ingest = Ingest(self.log, self.backend, keys, wall_clock_ms)
         opened.callback(self._ingest.close)
         self._pipelines: dict[str, Pipeline] = {}
+        self._streams: dict[str, list[StreamReader]] = {}
+        self._ending = Ending(self._routes, self.log, self._pipelines, self._streams)
+        feeding = Feeding(
+            self._routes, self.log, self.backend, settings, follow=follow, closed=self._ending.topic_closed
+        )
         for plan in self.plans:
-            pipeline = self._pipeline(plan, follow=follow)
-            self._pipelines[plan.name] = pipeline
+            engine = self._engine(plan)
+            pipeline = self._pipelines[plan.name] = Pipeline(engine, feeding.feeders(engine), settings.read_bytes)
             opened.callback(pipeline.close)
-        self._streams = {
-            topic: [StreamReader(spec, self._appender(topic), max_line=settings.max_record_bytes) for spec in specs]
-            for topic, specs in self._routes.streams.items()
-        }
+        for topic, specs in self._routes.streams.items():
+            take = self._appender(topic)
+            self._streams[topic] = [StreamReader(spec, take, max_line=settings.max_record_bytes) for spec in specs]
+        self._absent = feeding.readers.absent_positions(self.plans, tasks=settings.partitions)
         self._retention = Retention(
             self.log, self.backend, age=settings.log_retention, max_bytes=settings.log_retention_bytes
         )
 
+    def _open_log(self) -> Log:
+        log = Log(self.backend)
+        for topic in self._routes.logged:
+            if log.partitions(topic) is None:
+                log.create(topic, self._partitions(topic))
+        return log
+
     def _partitions(self, topic: str) -> int:
         return self._routes.partitions(topic, self.settings.partitions)
 
-    def _pipeline(self, plan: Plan, *, follow: bool) -> Pipeline:
-        settings = self.settings
-        engine = Engine(
-            plan,
-            self.backend,
-            EngineSettings(partitions=settings.partitions, cache_bytes=settings.cache_bytes),
-            now_ms=wall_clock_ms,
-            outputs=self._outputs,
-        )
-        found = feeders(
-            self._routes, engine, self.log, self.backend, settings, follow=follow, closed=self._topic_closed
-        )
-        return Pipeline(engine, found, settings.read_bytes)
+    def _engine(self, plan: Plan) -> Engine:
+        settings = EngineSettings(partitions=self.settings.partitions, cache_bytes=self.settings.cache_bytes)
+        return Engine(plan, self.backend, settings, now_ms=wall_clock_ms, outputs=self._outputs)
 
     def _appender(self, topic: str) -> Callable[[list[bytes]], object]:
         return lambda values: self.ingest(topic, values)
@@ -150,8 +150,8 @@ class Worker:
     def ingest(self, topic: str, values: Sequence[bytes], keys: Sequence[bytes | None] | None = None) -> Offsets:
         """Append records to the log of a topic; return the (partition, offset) of each.
 
-        They are on disk when this returns. Without ``keys`` the key is read from the source's
-        declared key column, if it has one.
+        They are on disk when this returns. A topic whose source declares a key is partitioned by that,
+        read from the record; ``keys`` else decide, and are kept with the records in any case.
 
         Raises:
             ConfigError: no topology of this worker reads the topic from the log.
@@ -191,13 +191,13 @@ class Worker:
             moved = self._turn()
             if self._by_clock and schedule.advance_due():
                 for pipeline in self._pipelines.values():
-                    pipeline.engine.advance()
+                    pipeline.advance(wall_clock_ms())
             if schedule.checkpoint_due(full=self._full):
                 self._checkpoint_all(schedule)
             if on_progress is not None and schedule.progress_due():
                 on_progress(self.status())
             if not moved:
-                ended = self._finished()
+                ended = self._ending.finished(pending=self._pending)
                 if not ended:
                     self._wake.wait(schedule.idle_s(pending=self._pending))
                     self._wake.clear()
@@ -217,29 +217,6 @@ class Worker:
             if reader.error is not None:
                 raise reader.error
         return moved
-
-    def _finished(self) -> bool:
-        """Tell whether the run has ended, now that nothing moves."""
-        if all(pipeline.done for pipeline in self._pipelines.values()):
-            return True
-        if self._routes.bounded and not self._pending and all(reader.ended.is_set() for reader in self._readers):
-            waiting = [feeder for p in self._pipelines.values() for feeder in p.feeders if not feeder.ended]
-            # Topologies in a ring wait for each other's end: once all is read, none will write any more.
-            self._ring_ended = all(self._is_drained(feeder) for feeder in waiting)
-        return False
-
-    def _is_drained(self, feeder: Feeder) -> bool:
-        if feeder.partition is None:
-            return False
-        return feeder.channel.position >= self.log.end(feeder.topic, feeder.partition)
-
-    def _topic_closed(self, topic: str) -> bool:
-        """Tell whether nothing will be appended to a topic any more in this run."""
-        return (
-            self._routes.bounded
-            and all(reader.ended.is_set() for reader in self._streams.get(topic, []))
-            and (self._ring_ended or all(self._pipelines[name].done for name in self._routes.writers[topic]))
-        )
 
     @property
     def _readers(self) -> list[StreamReader]:
@@ -283,7 +260,7 @@ class Worker:
         self._wake.set()  # a topology behind this one may have something to read now
 
     def _read_up_to(self) -> dict[Place, int]:
-        found: dict[Place, int] = {}
+        found = dict(self._absent)
         for feeder in (feeder for pipeline in self._pipelines.values() for feeder in pipeline.feeders):
             if feeder.partition is not None:
                 place = (feeder.topic, feeder.partition)
@@ -301,6 +278,14 @@ class Worker:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _refuse_twins(plans: Sequence[Plan]) -> None:
+    names = [plan.name for plan in plans]
+    twins = sorted({name for name in names if names.count(name) > 1})
+    if twins:
+        msg = f"several topologies are named {', '.join(map(repr, twins))}. Names must differ: rename all but one."
+        raise ConfigError(msg)
 
 
 def _open_backend(settings: WorkerSettings) -> Backend:

@@ -174,15 +174,18 @@ class KeyCodec:
         True
     """
 
-    __slots__ = ("_decoders", "_encoders", "encode")
+    __slots__ = ("_decoders", "_encoders", "encode", "encode_value")
 
     encode: Callable[[tuple[Any, ...]], bytes]
+    encode_value: Callable[[Any], bytes]
+    """The same for the value itself, where there is one column."""
 
     def __init__(self, codecs: Sequence[tuple[Encoder, Decoder]]) -> None:
         """Take the encoder and decoder of each column; use :func:`key_codec`."""
         self._encoders = tuple(encoder for encoder, _ in codecs)
         self._decoders = tuple(decoder for _, decoder in codecs)
         self.encode = _tuple_encoder(self._encoders)
+        self.encode_value = _value_encoder(self._encoders[0]) if self._encoders else lambda _: NULL
 
     def encode_prefix(self, values: tuple[Any, ...]) -> bytes:
         """Return the bytes that the key of every tuple that begins with ``values`` begins with."""
@@ -221,15 +224,13 @@ def _damaged(data: bytes) -> StateError:
 
 
 def _tuple_encoder(encoders: tuple[Encoder, ...]) -> Callable[[tuple[Any, ...]], bytes]:
-    """Return the fastest encoder for this number of columns."""
-    if encoders == (_encode_str,):
-        return _encode_one_str
+    """Return the encoder for this number of columns."""
     if len(encoders) == 1:
-        only = encoders[0]
+        only = _value_encoder(encoders[0])
 
         def encode_one(values: tuple[Any, ...]) -> bytes:
             (value,) = values
-            return NULL if value is None else only(value)
+            return only(value)
 
         return encode_one
 
@@ -241,8 +242,12 @@ def _tuple_encoder(encoders: tuple[Encoder, ...]) -> Callable[[tuple[Any, ...]],
     return encode
 
 
-def _encode_one_str(values: tuple[Any, ...]) -> bytes:
-    (value,) = values
+def _value_encoder(encoder: Encoder) -> Callable[[Any], bytes]:
+    """Return the encoder of keys with one column: every read of state that is not in memory runs through it."""
+    return _encode_text if encoder is _encode_str else lambda value: NULL if value is None else encoder(value)
+
+
+def _encode_text(value: str | None) -> bytes:
     if value is None:
         return NULL
     if "\0" in value:

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+from headrace.errors import ConfigError
 from headrace.topology.duration import duration_ms
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
 
 
-def epoch_ms(moment: str | datetime) -> int:
+def epoch_ms(moment: str | datetime, parameter: str = "time") -> int:
     """Return a moment in epoch milliseconds. Text is ISO 8601; without an offset it is UTC.
 
     >>> epoch_ms("2024-01-01T00:00:00Z")
     1704067200000
+
+    Raises:
+        ConfigError: it is no moment; the message names the parameter.
     """
-    value = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    try:
+        value = datetime.fromisoformat(moment) if isinstance(moment, str) else moment
+    except ValueError as error:
+        msg = f"{parameter}: expected a time such as '2024-01-31T12:00:00Z' or a datetime, got {moment!r}"
+        raise ConfigError(msg) from error
     aware = value.replace(tzinfo=UTC) if value.tzinfo is None else value
     return (aware - _EPOCH) // _MS
 
@@ -34,7 +42,7 @@ class ManualClock:
 
     def __init__(self, start: str | datetime) -> None:
         """Begin at ``start``."""
-        self._now_ms = epoch_ms(start)
+        self._now_ms = epoch_ms(start, "start")
 
     def __call__(self) -> int:
         """Return the present in epoch milliseconds."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,8 @@ from headrace.testing.faults import CrashPoint, FaultyBackend, SimulatedCrash
 from headrace.testing.inputs import InputTopic, Value, encode, record_key
 from headrace.testing.outputs import DeadLetter, OutputRecord, StoredOutput, dead_letter
 from headrace.time.watermark import Channel
-from headrace.topology.nodes import Source
+from headrace.topology.expr import Expr
+from headrace.topology.nodes import Sink, Source
 from headrace.topology.topology import Topology
 
 
@@ -62,6 +63,7 @@ class TopologyDriver:
 
         Raises:
             TopologyError: the declaration is wrong; all faults are listed.
+            ConfigError: ``start`` is no time.
         """
         self.plan: Plan = compile_plan(topology)
         self.clock = ManualClock(start)
@@ -95,10 +97,12 @@ class TopologyDriver:
         ``partition`` a record goes to the partition of the source's key column, if it has one.
 
         Raises:
-            ConfigError: no source reads the topic, or the input has been finished.
+            ConfigError: no source reads the topic, it has no such partition, ``time`` is no time, or
+                the input has been finished.
             DataError: a record is wrong and its source says ``on_error=OnError.FAIL``.
         """
         self._check_open(topic)
+        self._check_partition(topic, partition)
         time_ms = self.clock() if time is None else epoch_ms(time)
         given = key.encode() if isinstance(key, str) else key
         for value in values if isinstance(values, Sequence) and not isinstance(values, bytes) else [values]:
@@ -125,11 +129,22 @@ class TopologyDriver:
         self.checkpoint()
 
     def output(self, topic: str, *, checkpoint: bool = True) -> list[Any]:
-        """Return the committed records of a topic since the last call, decoded from JSON."""
+        """Return the committed records of a topic since the last call, decoded from JSON.
+
+        They are as a consumer reads them: times and decimals are text, Inf and NaN are null.
+
+        Raises:
+            ConfigError: no sink writes the topic.
+        """
         return [record.json() for record in self.records(topic, checkpoint=checkpoint)]
 
     def records(self, topic: str, *, checkpoint: bool = True) -> list[OutputRecord]:
-        """Return the committed records of a topic since the last call, with key, time and headers."""
+        """Return the committed records of a topic since the last call, with key, time and headers.
+
+        Raises:
+            ConfigError: no sink writes the topic.
+        """
+        self._check_output(topic)
         if checkpoint:
             self.checkpoint()
         start = self._drained.get(topic, 0)
@@ -143,10 +158,20 @@ class TopologyDriver:
         return [dead_letter(record) for record in self.records(topic, checkpoint=checkpoint)]
 
     def table(self, name: str, *, checkpoint: bool = True) -> list[dict[str, Any]]:
-        """Return all committed rows of a table, in the order of its keys and windows."""
+        """Return all committed rows of a table, in the order of its keys and windows.
+
+        Values are as Python has them: a time is an aware datetime, a Decimal a Decimal.
+
+        Raises:
+            ConfigError: there is no such table.
+        """
+        specs = {table.name: table for table in self.plan.tables}
+        spec = specs.get(name)
+        if spec is None:
+            msg = f"topology {self.plan.name!r} has no table {name!r}; {_known(specs)}"
+            raise ConfigError(msg)
         if checkpoint:
             self.checkpoint()
-        spec = next(table for table in self.plan.tables if table.name == name)
         columns = [column for column, _ in spec.key] + (["window_start"] if spec.windowed else [])
         return sorted(self._engine.tables[name].scan(), key=lambda row: tuple(row[column] for column in columns))
 
@@ -214,3 +239,21 @@ class TopologyDriver:
         if self._finished:
             msg = f"the input of topology {self.plan.name!r} was ended by finish(): pipe in before, or restart()"
             raise ConfigError(msg)
+
+    def _check_partition(self, topic: str, partition: int | None) -> None:
+        count = len(self._topics[topic].partitions)
+        if partition is not None and not 0 <= partition < count:
+            msg = f"topic {topic!r} has partitions 0 to {count - 1}, got partition={partition}; see partitions="
+            raise ConfigError(msg)
+
+    def _check_output(self, topic: str) -> None:
+        known = {*self.plan.sink_topics, self.plan.dead_letter_topic}
+        chosen = any(isinstance(s.node, Sink) and isinstance(s.node.topic, Expr) for s in self.plan.steps)
+        # A sink that chooses the topic by an expression may write any.
+        if topic not in known and not chosen:
+            msg = f"topology {self.plan.name!r} has no sink that writes topic {topic!r}; {_known(known)}"
+            raise ConfigError(msg)
+
+
+def _known(names: Iterable[str]) -> str:
+    return f"there are: {', '.join(sorted(names)) or 'none'}"

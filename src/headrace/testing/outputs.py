@@ -13,6 +13,7 @@ from headrace.runtime.records import Headers, Records
 from headrace.state.protocol import Backend, Batch
 
 _STORE = "testing-outputs"
+_OURS = "headrace-"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _Stored = tuple[bytes, bytes | None, int | None, Headers]
 _encode = msgspec.msgpack.Encoder().encode
@@ -91,13 +92,15 @@ class StoredOutput:
 
 def dead_letter(record: OutputRecord) -> DeadLetter:
     """Read a record of a dead-letter topic."""
-    texts = {name.removeprefix("headrace-"): value.decode() for name, value in record.headers}
+    # the record's own headers come first; one that was replayed and failed again has older ones of our names
+    ours = {name: value for name, value in record.headers if name.startswith(_OURS)}
+    text = {name.removeprefix(_OURS): value.decode() for name, value in ours.items()}
     return DeadLetter(
-        step=texts["step"],
-        topic=texts["topic"],
-        partition=int(texts["partition"]),
-        offset=int(texts["offset"]),
-        error=texts["error"],
-        message=texts["message"],
+        step=text["step"],
+        topic=text["topic"],
+        partition=int(text["partition"]),
+        offset=int(text["offset"]),
+        error=text["error"],
+        message=text["message"],
         value=record.value,
     )

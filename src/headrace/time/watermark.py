@@ -13,6 +13,8 @@ class Channel:
 
     ``watermark_ms`` never goes back. ``floor_ms`` is the task's watermark when an idle
     channel came back: what lies behind it is late, whatever the channel itself has seen.
+    ``seen_at_ms`` is the time of day when it last had records, or may have had some that wait to be
+    read: who feeds it says so, for what has not been read yet is not silence.
     """
 
     source: str

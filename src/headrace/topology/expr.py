@@ -12,7 +12,7 @@ Nulls are as in SQL: they propagate; ``filter`` keeps a record only if its condi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -201,7 +201,16 @@ class Binary(Expr):
     right: Expr
 
     def __str__(self) -> str:
-        return f"({self.left} {self.op} {self.right})"
+        # Without recursion: a chain may nest deeper than Python calls may.
+        written: list[str] = []
+        waiting: list[Expr | str] = [self]
+        while waiting:
+            found = waiting.pop()
+            if isinstance(found, Binary):
+                waiting += (")", found.right, f" {found.op} ", found.left, "(")
+            else:
+                written.append(str(found))
+        return "".join(written)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -306,25 +315,6 @@ def children(expr: Expr) -> tuple[Expr, ...]:
             return (*(e for branch in branches for e in branch), otherwise)
         case _:
             return ()
-
-
-def walk(expr: Expr) -> Iterator[Expr]:
-    """Yield the expression and all it is made of. Long chains nest deeper than Python calls may."""
-    waiting = [expr]
-    while waiting:
-        found = waiting.pop()
-        yield found
-        waiting.extend(children(found))
-
-
-def columns(expr: Expr) -> set[tuple[str, ...]]:
-    """Return the paths of all columns that the expression reads."""
-    return {found.path for found in walk(expr) if isinstance(found, Column)}
-
-
-def metas(expr: Expr) -> set[str]:
-    """Return the names of all record properties that the expression reads."""
-    return {found.name for found in walk(expr) if isinstance(found, Meta)}
 
 
 class _Columns:

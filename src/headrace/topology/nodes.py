@@ -24,6 +24,13 @@ class OnError(Enum):
     FAIL = "fail"
 
 
+class Validation(Enum):
+    """What of a record is checked: the fields that the topology reads, or the whole record."""
+
+    FIELDS = "fields"
+    FULL = "full"
+
+
 @dataclass(frozen=True, slots=True)
 class Port:
     """An output of a node: ``out`` for most; an aggregate has ``update``, ``close``, ``late``, ``every``."""
@@ -44,7 +51,12 @@ class Source:
     out_of_orderness_ms: int
     idle_timeout_ms: int
     on_error: OnError
-    full_validation: bool
+    validation: Validation
+
+    @property
+    def full_validation(self) -> bool:
+        """Tell whether the whole record is checked."""
+        return self.validation is Validation.FULL
 
 
 @dataclass(frozen=True, slots=True, eq=False)

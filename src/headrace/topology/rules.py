@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 
+from headrace.errors import ConfigError
 from headrace.topology.expr import Expr
 from headrace.topology.typing import MAX_DEPTH, depth
 
@@ -24,11 +25,12 @@ _TOO_DEEP = f"a rule may be nested at most {MAX_DEPTH} deep"
 _OPENERS = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`|[(\[)\]]|\b(?:case|end)\b""", re.I | re.S)
 
 
-class RuleSyntaxError(ValueError):
-    """A rule string is wrong. ``line`` and ``column`` count from 1."""
+class RuleSyntaxError(ConfigError, ValueError):
+    """A rule string is wrong: ``reason`` says how, ``line`` and ``column``, from 1, say where."""
 
     def __init__(self, message: str, text: str, line: int, column: int) -> None:
         """Build the message with the line at fault and a caret under the place."""
+        self.reason = message
         self.line = line
         self.column = column
         lines = text.split("\n")

@@ -1,4 +1,4 @@
-"""The language: methods that add nodes to a topology. Declaring checks only names and shapes.
+"""The language: methods that add nodes to a topology. Declaring checks single arguments and keeps their faults.
 
 Types, columns and keys are checked by :func:`headrace.plan.compile_plan`, which reports all
 faults of a topology at once.
@@ -7,59 +7,49 @@ faults of a topology at once.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any
 
 from headrace.event.dtypes import DType
 from headrace.topology import nodes
 from headrace.topology.aggregates import Aggregate
-from headrace.topology.duration import duration_ms
-from headrace.topology.expr import Column, Expr, apply, lift, when
-from headrace.topology.nodes import OnError, Port
-from headrace.topology.rules import parse_rule
+from headrace.topology.declaration import UNKNOWN, Declaration, shown
+from headrace.topology.expr import Column, Expr, apply, when
+from headrace.topology.nodes import OnError, Port, Validation
 from headrace.topology.windows import Window
-
-if TYPE_CHECKING:
-    from headrace.topology.topology import Topology
 
 Condition = Expr | str | bool
 Duration = str | timedelta
 
 
-def condition(value: Condition) -> Expr:
-    """Return a condition as an expression; text is parsed as a rule."""
-    return parse_rule(value) if isinstance(value, str) else lift(value)
-
-
+@dataclass(frozen=True, slots=True, repr=False)
 class Stream:
-    """A stream of records: the output port of a step."""
+    """A stream of records: the output port of a step. Made by the methods of topologies and streams."""
 
-    __slots__ = ("_port", "_topology")
-
-    def __init__(self, topology: Topology, port: Port) -> None:
-        """Name the port; made by the methods of topologies and streams."""
-        self._topology = topology
-        self._port = port
+    _declared: Declaration
+    _port: Port
 
     def _add(self, node: nodes.Node) -> Stream:
-        self._topology._add(node)  # noqa: SLF001 - a stream is the topology's own hand
-        return Stream(self._topology, Port(node.id))
+        return Stream(self._declared, self._declared.add(node))
 
     def filter(self, id: str, where: Condition) -> Stream:
         """Keep records for which ``where`` is true; false and null are dropped."""
-        return self._add(nodes.Filter(id, self._port, condition(where)))
+        return self._add(nodes.Filter(id, self._port, self._declared.condition(id, "where", where)))
 
     def select(self, id: str, /, *columns: Column, **named: object) -> Stream:
         """Compute the named columns and keep no others. A bare column keeps its last name."""
-        return self._add(nodes.Select(id, self._port, _named(columns, named), extend=False))
+        return self._add(nodes.Select(id, self._port, self._declared.named(id, columns, named), extend=False))
 
     def map(self, id: str, /, *columns: Column, **named: object) -> Stream:
         """Compute the named columns beside the ones that are there."""
-        return self._add(nodes.Select(id, self._port, _named(columns, named), extend=True))
+        return self._add(nodes.Select(id, self._port, self._declared.named(id, columns, named), extend=True))
 
     def explode(self, id: str, items: Expr, *, name: str = "item") -> Stream:
         """Emit one record per element of a list, in order; none for an empty or null list."""
-        return self._add(nodes.Explode(id, self._port, items, name))
+        found = self._declared.computed(id, "items", items)
+        name = self._declared.column_name(id, "name", name)
+        return self._add(nodes.Explode(id, self._port, UNKNOWN if found is None else found, name))
 
     def flat_map(
         self,
@@ -70,14 +60,18 @@ class Stream:
         name: str = "item",
     ) -> Stream:
         """Emit one record per element of the list that a Python function returns."""
-        return self.explode(id, apply(function, *args, returns=returns), name=name)
+        given = [self._declared.expression(id, "args", arg) for arg in args]
+        return self.explode(id, apply(function, *given, returns=returns), name=name)
 
     def branch(self, id: str, /, **conditions: Condition) -> dict[str, Stream]:
         """Split: each record goes to the first branch whose condition is true.
 
         A branch with the condition ``True`` takes the rest; without one the rest is dropped.
         """
-        tests = [(name, condition(value)) for name, value in conditions.items()]
+        if not conditions:
+            self._declared.fault(id, "conditions", "at least one branch", "none", "Name them: big=col.amount > 100.")
+            return {}
+        tests = [(name, self._declared.condition(id, name, value)) for name, value in conditions.items()]
         number: Any = when(tests[0][1]).then(0)
         for place, (_, test) in enumerate(tests[1:], 1):
             number = number.when(test).then(place)
@@ -89,16 +83,28 @@ class Stream:
 
     def merge(self, id: str, *others: Stream) -> Stream:
         """Return the union with streams of the same columns; order is kept per input."""
-        ports = (self._port, *(s._port for s in others))  # noqa: SLF001
-        return self._add(nodes.Merge(id, ports))
+        ports, given = [self._port], list[object](others)
+        for other in given:
+            match other:
+                case Stream(declared, port) if declared is self._declared:
+                    ports.append(port)
+                case Stream(declared, port):
+                    expected, got = f"a stream of topology {self._declared.name!r}", f"one of {declared.name!r}"
+                    remedy = f"Read here as well what {port.step!r} reads there, with source()."
+                    self._declared.fault(id, "others", expected, got, remedy)
+                case _:
+                    self._declared.fault(id, "others", "a stream", shown(other), "Of a table take on_update().")
+        return self._add(nodes.Merge(id, tuple(ports)))
 
     def group_by(self, id: str, /, *columns: Column, **named: object) -> Grouped:
         """Set the key. Records of one key meet in one task, whatever partition they came from."""
-        return Grouped(self._topology, id, self._port, _named(columns, named))
+        node = nodes.GroupBy(id, self._port, self._declared.named(id, columns, named))
+        return Grouped(self._declared, self._declared.add(node), None)
 
     def sink(self, id: str, topic: str | Expr, *, key: Expr | None = None) -> None:
         """Write every record to a topic, as JSON. The key defaults to the stream's own."""
-        self._add(nodes.Sink(id, self._port, topic, key))
+        name = topic if isinstance(topic, Expr) else self._declared.topic(id, topic)
+        self._add(nodes.Sink(id, self._port, name, None if key is None else self._declared.computed(id, "key", key)))
 
     def handle(  # noqa: PLR0913
         self,
@@ -115,88 +121,92 @@ class Stream:
         A call that fails or takes longer than ``timeout`` is tried again with exponential
         backoff; after ``attempts`` the record goes to the dead letters.
         """
-        backoff_ms, timeout_ms = duration_ms(backoff, "backoff"), duration_ms(timeout, "timeout")
-        self._add(nodes.Handle(id, self._port, function, attempts, backoff_ms, timeout_ms, concurrency))
+        declared = self._declared
+        node = nodes.Handle(
+            id,
+            self._port,
+            declared.coroutine(id, function),
+            declared.count(id, "attempts", attempts),
+            declared.duration(id, "backoff", backoff),
+            declared.duration(id, "timeout", timeout, least=1),
+            declared.count(id, "concurrency", concurrency),
+        )
+        self._add(node)
 
 
+@dataclass(frozen=True, slots=True, repr=False)
 class Grouped:
-    """A stream with a key, ready to be aggregated or kept as a table."""
+    """A stream with a key, ready to be aggregated or kept as a table. Made by :meth:`Stream.group_by`."""
 
-    __slots__ = ("_grouping", "_id", "_topology", "_window")
-
-    def __init__(self, topology: Topology, id: str, port: Port, keys: tuple[tuple[str, Expr], ...]) -> None:
-        """Keep the grouping; made by :meth:`Stream.group_by`."""
-        self._topology = topology
-        self._grouping = nodes.GroupBy(id, port, keys)
-        self._window: Window | None = None
-        topology._add(self._grouping)  # noqa: SLF001
+    _declared: Declaration
+    _port: Port
+    _window: Window | None
 
     def window(self, window: Window) -> Grouped:
         """Return this grouping with a window for the aggregates."""
-        other = object.__new__(Grouped)
-        other._topology, other._grouping, other._window = self._topology, self._grouping, window
-        return other
+        return replace(self, _window=self._declared.window(self._port.step, window))
 
     def aggregate(self, id: str, /, **aggregates: Aggregate) -> Aggregated:
         """Aggregate per key, and per window if there is one. The id is the table's name."""
-        port = Port(self._grouping.id)
-        self._topology._add(nodes.Aggregate(id, port, self._window, tuple(aggregates.items())))  # noqa: SLF001
-        return Aggregated(self._topology, id)
+        node = nodes.Aggregate(id, self._port, self._window, self._declared.aggregates(id, aggregates))
+        return Aggregated(self._declared, self._declared.add(node).step, self._window is not None)
 
     def table(self, id: str, *, delete: Condition | None = None) -> Tabled:
         """Keep the latest record per key, by order of arrival. ``delete`` true removes the key."""
-        where = None if delete is None else condition(delete)
-        self._topology._add(nodes.Table(id, Port(self._grouping.id), where))  # noqa: SLF001
-        return Tabled(self._topology, id)
+        self._refuse_window(id, "A table keeps the latest record for all time: leave window() out, or aggregate().")
+        where = None if delete is None else self._declared.condition(id, "delete", delete)
+        return Tabled(self._declared, self._declared.add(nodes.Table(id, self._port, where)).step)
 
     def stream(self) -> Stream:
         """Return the records as a stream with this key."""
-        return Stream(self._topology, Port(self._grouping.id))
+        self._refuse_window(self._port.step, "A stream has no windows: leave window() out, or aggregate().")
+        return Stream(self._declared, self._port)
+
+    def _refuse_window(self, step: str, remedy: str) -> None:
+        if self._window is not None:
+            self._declared.fault(step, "window", "no window", str(self._window), remedy)
 
 
+@dataclass(frozen=True, slots=True, repr=False)
 class Tabled:
-    """A table: one row per key."""
+    """A table: one row per key. Made by the methods of :class:`Grouped`."""
 
-    __slots__ = ("_id", "_topology")
-
-    def __init__(self, topology: Topology, id: str) -> None:
-        """Name the step; made by :class:`Grouped`."""
-        self._topology = topology
-        self._id = id
+    _declared: Declaration
+    _id: str
 
     def _stream(self, port: str) -> Stream:
-        return Stream(self._topology, Port(self._id, port))
+        return Stream(self._declared, Port(self._id, port))
 
     def on_update(self) -> Stream:
         """Return the changes: at most one row per key and checkpoint, the newest."""
         return self._stream("update")
 
 
+@dataclass(frozen=True, slots=True, repr=False)
 class Aggregated(Tabled):
     """A table of aggregates: one row per key and window."""
 
-    __slots__ = ()
+    _windowed: bool
 
     def on_close(self) -> Stream:
         """Return exactly one final row per key and window, when the window closes."""
+        self._require_window("on_close", "Use on_update() or every(), or give the grouping a window().")
         return self._stream("close")
 
     def every(self, interval: Duration) -> Stream:
         """Return the changed rows each time that the watermark passes a multiple of ``interval``."""
-        every_ms = duration_ms(interval, "interval")
-        self._topology._add_interval(self._id, every_ms)  # noqa: SLF001
+        every_ms = self._declared.duration(self._id, "every", interval, least=1)
+        self._declared.emit_every(self._id, every_ms)
         return self._stream(f"every:{every_ms}")
 
     def late(self) -> Stream:
         """Return the records that came after their window had closed, with the columns of the input."""
+        self._require_window("late", "Without a window no record is late: leave it out, or give it a window().")
         return self._stream("late")
 
-
-Validation = Literal["fields", "full"]
-
-
-def _named(columns: tuple[Column, ...], named: dict[str, object]) -> tuple[tuple[str, Expr], ...]:
-    return (*((c.path[-1], c) for c in columns), *((name, lift(value)) for name, value in named.items()))
+    def _require_window(self, parameter: str, remedy: str) -> None:
+        if not self._windowed:
+            self._declared.fault(self._id, parameter, "an aggregate with a window", "one for all time", remedy)
 
 
 __all__ = ["Aggregated", "Grouped", "OnError", "Stream", "Tabled", "Validation"]

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
-from headrace.errors import Fault, TopologyError
-from headrace.topology.duration import duration_ms
+from headrace.errors import Fault
+from headrace.topology.declaration import Declaration
 from headrace.topology.expr import Expr
-from headrace.topology.nodes import Aggregate, Node, OnError, Port, Source
-from headrace.topology.stream import Stream, Validation
+from headrace.topology.nodes import Node, OnError, Source, Validation
+from headrace.topology.stream import Stream
 
 
 class Topology:
     """A named graph of steps over topics. Declaring does no I/O and runs no function of yours.
+
+    Declaring raises nothing either: what is wrong is kept in :attr:`faults`, and reported by
+    :func:`headrace.plan.compile_plan` with all that it finds itself.
 
     >>> from pydantic import BaseModel
     >>> from headrace import Topology, col
@@ -28,14 +30,23 @@ class Topology:
     """
 
     def __init__(self, name: str) -> None:
-        """Begin an empty topology. The name must be legal in a Kafka topic name."""
-        self.name = name
-        self._nodes: list[Node] = []
+        """Begin an empty topology. The name must be legal in a Kafka topic name, as every step's id."""
+        self._declaration = Declaration(name)
+
+    @property
+    def name(self) -> str:
+        """The topology's name."""
+        return self._declaration.name
 
     @property
     def nodes(self) -> tuple[Node, ...]:
         """The declared nodes, in order of declaration: every node after its inputs."""
-        return tuple(self._nodes)
+        return self._declaration.nodes
+
+    @property
+    def faults(self) -> tuple[Fault, ...]:
+        """What is wrong with single arguments; types and columns are checked by the plan."""
+        return self._declaration.faults
 
     def source(  # noqa: PLR0913
         self,
@@ -47,8 +58,8 @@ class Topology:
         time: Expr | None = None,
         out_of_orderness: str | timedelta = "0s",
         idle_timeout: str | timedelta = "30s",
-        on_error: OnError = OnError.DEAD_LETTER,
-        validation: Validation = "fields",
+        on_error: OnError | Literal["dead_letter", "skip", "fail"] = OnError.DEAD_LETTER,
+        validation: Validation | Literal["fields", "full"] = Validation.FIELDS,
     ) -> Stream:
         """Read a topic.
 
@@ -63,27 +74,16 @@ class Topology:
             on_error: What to do with records that cannot be decoded or that a step fails on.
             validation: Check the fields that are read, or the ``full`` record.
         """
+        declared = self._declaration
         node = Source(
             id=id,
-            topic=topic,
+            topic=declared.topic(id, topic),
             schema=schema,
-            key=key,
-            time=time,
-            out_of_orderness_ms=duration_ms(out_of_orderness, "out_of_orderness"),
-            idle_timeout_ms=duration_ms(idle_timeout, "idle_timeout"),
-            on_error=on_error,
-            full_validation=validation == "full",
+            key=None if key is None else declared.computed(id, "key", key),
+            time=None if time is None else declared.computed(id, "time", time),
+            out_of_orderness_ms=declared.duration(id, "out_of_orderness", out_of_orderness),
+            idle_timeout_ms=declared.duration(id, "idle_timeout", idle_timeout),
+            on_error=declared.choice(id, "on_error", OnError, on_error),
+            validation=declared.choice(id, "validation", Validation, validation),
         )
-        self._add(node)
-        return Stream(self, Port(id))
-
-    def _add(self, node: Node) -> None:
-        if any(node.id == other.id for other in self._nodes):
-            fault = Fault(node.id, "id", "an id not used before", f"{node.id!r} again", "Choose another id.")
-            raise TopologyError(self.name, (fault,))
-        self._nodes.append(node)
-
-    def _add_interval(self, step: str, every_ms: int) -> None:
-        for place, node in enumerate(self._nodes):
-            if node.id == step and isinstance(node, Aggregate) and every_ms not in node.every_ms:
-                self._nodes[place] = replace(node, every_ms=(*node.every_ms, every_ms))
+        return Stream(declared, declared.add(node))

@@ -15,6 +15,7 @@ from dataclasses import replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from difflib import get_close_matches
+from inspect import iscoroutinefunction
 
 from headrace.event.dtypes import (
     ANY,
@@ -45,6 +46,7 @@ from headrace.topology.expr import (
     Meta,
     Scalar,
     Unary,
+    callable_name,
     children,
 )
 from headrace.topology.functions import FUNCTIONS, Function, Nulls
@@ -108,8 +110,8 @@ def result_dtype(expr: Expr, args: tuple[DType, ...], report: Report) -> DType:
             return _cast(target, args[0], report)
         case Case():
             return _case(args, report)
-        case Apply(function, _, returns):
-            return _declared(returns, f"returns of {getattr(function, '__name__', function)}", report)
+        case Apply():
+            return _applied(expr, report)
         case _:
             return ANY
 
@@ -311,6 +313,16 @@ def _cast(target: object, operand: DType, report: Report) -> DType:
         report(f"a type that converts to {dtype}", str(operand), "Convert in two steps, or use apply().")
         return ANY
     return dtype.optional() if operand.nullable else dtype
+
+
+def _applied(expr: Apply, report: Report) -> DType:
+    function: object = expr.function
+    if not callable(function):
+        report("a function for apply()", repr(function), "Give the function itself, and its arguments behind it.")
+    elif iscoroutinefunction(function):
+        remedy = "Call it with handle(); what apply() calls must return its result at once."
+        report("a plain function for apply()", f"{callable_name(function)}, which is async", remedy)
+    return _declared(expr.returns, f"returns of {getattr(function, '__name__', function)}", report)
 
 
 def _declared(target: object, what: str, report: Report) -> DType:

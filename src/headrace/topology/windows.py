@@ -6,22 +6,26 @@ the table for ``retention`` after that.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
-from headrace.topology.duration import duration_ms
+from headrace.topology.duration import DurationError, duration_ms
 
-DEFAULT_RETENTION = "1h"
+DEFAULT_RETENTION = "1d"
 
 
 @dataclass(frozen=True, slots=True)
 class Hopping:
-    """Windows of ``size_ms`` that begin every ``advance_ms``; tumbling if the two are equal."""
+    """Windows of ``size_ms`` that begin every ``advance_ms``; tumbling if the two are equal.
+
+    ``errors`` are its durations that are none: faults of the step that uses the window.
+    """
 
     size_ms: int
     advance_ms: int
     grace_ms: int
     retention_ms: int
+    errors: tuple[DurationError, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class Session:
     gap_ms: int
     grace_ms: int
     retention_ms: int
+    errors: tuple[DurationError, ...] = field(default=(), repr=False)
 
 
 Window = Hopping | Session
@@ -38,14 +43,16 @@ Window = Hopping | Session
 
 def tumbling(
     size: str | timedelta, *, grace: str | timedelta = "0s", retention: str | timedelta = DEFAULT_RETENTION
-) -> Window:
+) -> Hopping:
     """Return fixed, gapless windows aligned to the epoch.
 
     >>> from headrace import tumbling
     >>> tumbling("1m", grace="10s").size_ms
     60000
     """
-    return hopping(size, size, grace=grace, retention=retention)
+    read = _Durations()
+    size_ms = read("size", size)
+    return Hopping(size_ms, size_ms, read("grace", grace), read("retention", retention), tuple(read.errors))
 
 
 def hopping(
@@ -61,12 +68,9 @@ def hopping(
     >>> hopping("1h", "15m").advance_ms
     900000
     """
-    return Hopping(
-        duration_ms(size, "size"),
-        duration_ms(advance, "advance"),
-        duration_ms(grace, "grace"),
-        duration_ms(retention, "retention"),
-    )
+    read = _Durations()
+    size_ms, advance_ms = read("size", size), read("advance", advance)
+    return Hopping(size_ms, advance_ms, read("grace", grace), read("retention", retention), tuple(read.errors))
 
 
 def session(
@@ -80,4 +84,19 @@ def session(
     >>> session("30m").gap_ms
     1800000
     """
-    return Session(duration_ms(gap, "gap"), duration_ms(grace, "grace"), duration_ms(retention, "retention"))
+    read = _Durations()
+    return Session(read("gap", gap), read("grace", grace), read("retention", retention), tuple(read.errors))
+
+
+class _Durations:
+    """Reads durations; one that is none is kept as an error, for a window knows no step to blame yet."""
+
+    def __init__(self) -> None:
+        self.errors: list[DurationError] = []
+
+    def __call__(self, parameter: str, value: object) -> int:
+        try:
+            return duration_ms(value, parameter)
+        except DurationError as error:
+            self.errors.append(error)
+            return 1

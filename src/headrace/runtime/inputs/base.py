@@ -34,5 +34,22 @@ class Input(Protocol):
             ConfigError: the input can no longer be read, or is not what was read before.
         """
 
+    def drained(self, position: int) -> bool:
+        """Tell whether there is nothing to read at ``position`` now, and the input has not ended."""
+
+    def committed(self, position: int) -> None:
+        """Take note that a checkpoint has ``position``."""
+
     def close(self) -> None:
         """Close what is open. Afterwards no other method may be called."""
+
+
+class Bounded:
+    """The part of an input that is all there from the start."""
+
+    def drained(self, position: int) -> bool:
+        """Say no: until it has ended there is something to read."""
+        return False
+
+    def committed(self, position: int) -> None:
+        """Do nothing."""

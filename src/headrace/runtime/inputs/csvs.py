@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.errors import ConfigError
-from headrace.runtime.inputs.base import Slice
+from headrace.runtime.inputs.base import Bounded, Slice
 from headrace.runtime.inputs.cells import cells
 from headrace.runtime.inputs.sources import ByteSource
 from headrace.runtime.records import Records
@@ -22,24 +22,29 @@ _DELIMITERS = ",;\t|"
 _STEP = 1 << 18
 
 
-class CsvInput:
+class CsvInput(Bounded):
     """The rows of a CSV file with a header, positions in bytes.
 
     The delimiter (comma, semicolon, tab or bar) is the one most frequent in the header. A row
     that is no proper CSV, or has another number of columns than the header, is delivered as
-    it stands in the file, which makes it a dead letter.
+    it stands in the file, with the reason, which makes it a dead letter. Within a row whose quotes
+    do not match nobody can tell where it ends: only its first line is taken for it.
     """
 
-    def __init__(self, source: ByteSource, path: Path, schema: type[BaseModel] | None) -> None:
-        """Read the header of ``source``; ``schema`` types the columns."""
+    def __init__(self, source: ByteSource, path: Path, schema: type[BaseModel] | None, *, max_row: int) -> None:
+        """Read the header of ``source``; ``schema`` types the columns. A row longer than ``max_row`` comes cut."""
         self._source = source
-        lines = _Lines(source, 0)
+        self._max_row = max_row
+        # Of the whole process; the default of 128 KB is less than a field of text may hold.
+        csv.field_size_limit(max(csv.field_size_limit(), max_row))
+        lines = _Lines(source, 0, max_row)
         first = next(lines, "").removeprefix(_BOM)
         self._delimiter = max(_DELIMITERS, key=first.count)
         self._columns = next(csv.reader([first], delimiter=self._delimiter), [])
         self._begin = lines.position
         if len(set(self._columns)) < len(self._columns) or not all(self._columns) or not self._columns:
-            msg = f"{path}: expected a first line with the names of the columns, all different, got {first.strip()!r}"
+            got = repr(first.strip()[:200])
+            msg = f"{path}: expected a first line with the names of the columns, all different, got {got}"
             raise ConfigError(msg)
         self._cells = cells(schema, self._columns)
         self._nested = any("." in column for column in self._columns)
@@ -48,46 +53,63 @@ class CsvInput:
     def read(self, position: int, max_bytes: int) -> Slice:
         """Return whole rows from byte ``position`` on."""
         start = max(position, self._begin)
-        end, values = start, list[bytes]()
+        end, values, faults = start, list[bytes](), dict[int, str]()
         while end < start + max_bytes:
-            lines = _Lines(self._source, end)
+            lines = _Lines(self._source, end, self._max_row)
             rows = csv.reader(lines, delimiter=self._delimiter, strict=True)
             try:
                 for row in rows:
                     if row:
-                        values.append(self._value(row, end, lines.position))
-                    end = lines.position
+                        value, fault = self._value(row, end, lines.position)
+                        if fault:
+                            faults[len(values)] = fault
+                        values.append(value)
+                    end = lines.row = lines.position
                     if end >= start + max_bytes:
                         break
                 else:
-                    return Slice(Records(values), end, ended=True)
-            except csv.Error:
-                line = _Lines(self._source, end)
-                values.append(next(line).rstrip("\r\n").encode("utf-8", "surrogateescape"))
-                end = line.position
-        return Slice(Records(values), end, ended=False)
+                    return Slice(Records(values, faults=faults), end, ended=True)
+            except csv.Error as error:
+                faults[len(values)] = f"record: expected a row of CSV, got one that cannot be read ({error})"
+                value, end = self._broken(end, whole=isinstance(error, _TooLong))
+                values.append(value)
+        return Slice(Records(values, faults=faults), end, ended=False)
 
-    def _value(self, row: list[str], start: int, end: int) -> bytes:
+    def _broken(self, start: int, *, whole: bool) -> tuple[bytes, int]:
+        """Return a row that cannot be read, and where to go on: behind it if ``whole``, else behind its first line."""
+        end = _row_end(self._source, start) if whole else None
+        if end is None:
+            end = _line_end(self._source, start)
+        return self._source.pread(min(end - start, self._max_row), start).rstrip(b"\r\n"), end
+
+    def _value(self, row: list[str], start: int, end: int) -> tuple[bytes, str]:
+        """Return the row as JSON; or as it stands, and what is wrong with it."""
+        fault = f"record: expected {len(self._columns)} columns as in the header, got {len(row)}"
         if len(row) == len(self._columns):
             typed = [cell(text) for cell, text in zip(self._cells, row, strict=True)]
             record = dict(zip(self._columns, typed, strict=True))
             try:
-                return self._encode(_nest(record) if self._nested else record)
+                return self._encode(_nest(record) if self._nested else record), ""
             except UnicodeEncodeError:
-                pass  # not UTF-8
-        return self._source.pread(end - start, start).rstrip(b"\r\n")
+                fault = "record: expected a row in UTF-8, got other bytes"
+        return self._source.pread(end - start, start).rstrip(b"\r\n"), fault
 
     def close(self) -> None:
         """Close the source."""
         self._source.close()
 
 
-class _Lines:
-    """The lines from a byte position on; ``position`` is where the next one begins."""
+class _TooLong(csv.Error):
+    """A row is longer than is kept in memory."""
 
-    def __init__(self, source: ByteSource, position: int) -> None:
+
+class _Lines:
+    """The lines from a byte position on; ``position`` is where the next one begins, ``row`` where its row does."""
+
+    def __init__(self, source: ByteSource, position: int, max_row: int) -> None:
         self._source = source
-        self.position = position
+        self._max_row = max_row
+        self.position = self.row = position
         self._data = b""
         self._at = 0
 
@@ -103,13 +125,48 @@ class _Lines:
             newline = data.find(b"\n")
             if len(data) < size:
                 break
+            if newline < 0:
+                self._check(size)
             size *= 2
         line = self._data[self._at : newline + 1] if newline >= 0 else self._data[self._at :]
         if not line:
             raise StopIteration
+        self._check(len(line))
         self._at += len(line)
         self.position += len(line)
         return line.decode("utf-8", "surrogateescape")
+
+    def _check(self, size: int) -> None:
+        if self.position + size - self.row > self._max_row:
+            msg = f"it is longer than {self._max_row} bytes"
+            raise _TooLong(msg)
+
+
+def _row_end(source: ByteSource, position: int) -> int | None:
+    """Return where the row ends that begins at ``position``; None if a quote is never closed.
+
+    A quote within quotes is doubled, so a newline ends the row if the quotes before it are even in number.
+    """
+    odd = 0
+    while data := source.pread(_STEP, position):
+        at = 0
+        while (newline := data.find(b"\n", at)) >= 0:
+            odd ^= data.count(b'"', at, newline) & 1
+            if not odd:
+                return position + newline + 1
+            at = newline + 1
+        odd ^= data.count(b'"', at) & 1
+        position += len(data)
+    return None if odd else position
+
+
+def _line_end(source: ByteSource, position: int) -> int:
+    while data := source.pread(_STEP, position):
+        newline = data.find(b"\n")
+        if newline >= 0:
+            return position + newline + 1
+        position += len(data)
+    return position
 
 
 def _nest(record: dict[str, object]) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headrace.runtime.inputs.base import Slice
+from headrace.runtime.inputs.base import Bounded, Slice
 from headrace.runtime.inputs.sources import ByteSource
 from headrace.runtime.records import Records
 
@@ -10,7 +10,7 @@ _BOM = b"\xef\xbb\xbf"
 _STEP = 1 << 20
 
 
-class LineInput:
+class LineInput(Bounded):
     """The lines of a file, one record each, untouched; blank lines are left out.
 
     A line longer than ``max_line`` is delivered cut to that length, which JSON can hardly
@@ -86,6 +86,6 @@ def split_lines(data: bytes, *, first: bool = False) -> list[bytes]:
     lines = data.split(b"\n")
     if not lines[-1] or lines[-1] == b"\r":
         lines.pop()
-    if data.startswith(b"\n") or b"\n\n" in data:
+    if not all(lines):
         lines = [line for line in lines if line]
     return lines

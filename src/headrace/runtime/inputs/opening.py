@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from headrace.errors import ConfigError
 from headrace.runtime.inputs.base import Input
 from headrace.runtime.inputs.csvs import CsvInput
+from headrace.runtime.inputs.fingerprint import FileMark
+from headrace.runtime.inputs.followed import ROTATION_S, FollowedInput
 from headrace.runtime.inputs.lines import LineInput
 from headrace.runtime.inputs.sources import ByteSource, is_packed, open_source
 
@@ -55,25 +57,20 @@ def expand(spec: str) -> list[Path]:
     return [file.absolute() for file in found]
 
 
-def open_input(path: Path, schema: type[BaseModel] | None, *, max_line: int, follow: bool = False) -> Input:
+def open_input(path: Path, schema: type[BaseModel] | None, *, max_line: int) -> Input:
     """Open a file by its suffix: CSV, Parquet, else NDJSON; packed with gzip or zstd or not.
-
-    ``follow``: go on when the file grows, as ``tail -f`` does; for plain NDJSON only.
 
     Raises:
         ConfigError: the file cannot be opened or is not of its kind.
     """
     kind = _suffix(path)
-    if follow and (kind in _CSV | _PARQUET or is_packed(path)):
-        msg = f"{path} cannot be followed: only uncompressed NDJSON can grow and be read on"
-        raise ConfigError(msg)
     try:
         if kind in _PARQUET:
             return _parquet(path)
         with ExitStack() as opened:
             source = open_source(path)
             opened.callback(source.close)
-            found = _text(path, kind, source, schema, LineInput(source, max_line=max_line, follow=follow))
+            found = _text(path, kind, source, schema, max_line)
             opened.pop_all()
             return found
     except OSError as error:
@@ -81,13 +78,25 @@ def open_input(path: Path, schema: type[BaseModel] | None, *, max_line: int, fol
         raise ConfigError(msg) from error
 
 
-def _text(path: Path, kind: str, source: ByteSource, schema: type[BaseModel] | None, lines: LineInput) -> Input:
+def open_followed(path: Path, mark: FileMark, position: int, *, max_line: int, rotation_s: float = ROTATION_S) -> Input:
+    """Open a file that grows, as ``tail -F`` does; for plain NDJSON only.
+
+    Raises:
+        ConfigError: it cannot be followed, or is not the one that was read before.
+    """
+    if _suffix(path) in _CSV | _PARQUET or is_packed(path):
+        msg = f"{path} cannot be followed: only uncompressed NDJSON can grow and be read on"
+        raise ConfigError(msg)
+    return FollowedInput(path, mark, position, max_line=max_line, rotation_s=rotation_s)
+
+
+def _text(path: Path, kind: str, source: ByteSource, schema: type[BaseModel] | None, max_line: int) -> Input:
     if kind in _CSV:
-        return CsvInput(source, path, schema)
+        return CsvInput(source, path, schema, max_row=max_line)
     if kind == ".json" and source.pread(64, 0).lstrip().startswith(b"["):
         msg = f"{path} is one JSON array: expected one object a line (NDJSON). Convert it: jq -c '.[]'"
         raise ConfigError(msg)
-    return lines
+    return LineInput(source, max_line=max_line)
 
 
 def _parquet(path: Path) -> Input:

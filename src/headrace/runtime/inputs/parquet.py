@@ -11,14 +11,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headrace.errors import ConfigError
-from headrace.runtime.inputs.base import Slice
+from headrace.runtime.inputs.base import Bounded, Slice
 from headrace.runtime.inputs.sources import shrunk
 from headrace.runtime.records import Records
 
 _ROWS = 4096
 
 
-class ParquetInput:
+class ParquetInput(Bounded):
     """The rows of a Parquet file, positions in rows. Times without a zone are taken as UTC."""
 
     def __init__(self, path: Path) -> None:

@@ -46,6 +46,10 @@ class PlainFile:
             raise ConfigError(shrunk(self._path, position))
         return data
 
+    def is_at(self, path: Path) -> bool:
+        """Tell whether this file is the one at ``path`` now."""
+        return os.path.samestat(os.fstat(self._file.fileno()), path.stat())
+
     def close(self) -> None:
         """Close the file."""
         self._file.close()

@@ -1,12 +1,10 @@
-"""Files and the terminal as outputs."""
+"""Files as outputs."""
 
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO
 
 from headrace.errors import ConfigError, StateError
 from headrace.runtime.outputs.rendering import render
@@ -76,6 +74,7 @@ class FileOutput:
         """Write the records behind the committed part and record the new length in ``batch``."""
         data = memoryview(render(records))
         try:
+            self._check()
             written = 0
             while written < len(data):
                 written += os.pwrite(self._file, data[written:], self._length + written)
@@ -86,6 +85,23 @@ class FileOutput:
         self._length += len(data)
         batch.put(STORE, self._key, str(self._length).encode())
 
+    def _check(self) -> None:
+        """Refuse to write to a file that nobody will find any more: it would count as written."""
+        mine, what = os.fstat(self._file), ""
+        try:
+            if not os.path.samestat(mine, self._path.stat()):
+                what = "was replaced by another file"
+            elif mine.st_size < self._length:
+                what = f"was cut to {mine.st_size} of {self._length} bytes"
+        except FileNotFoundError:
+            what = "was removed or renamed"
+        if what:
+            msg = (
+                f"output file {self._path} {what} while the worker ran. Nothing that was to be written now counts as "
+                "written. Put it back as it was, or take it away to have a new one begun; then start again."
+            )
+            raise StateError(msg)
+
     def committed(self) -> None:
         """Take note of the new length."""
         self._committed = self._length
@@ -93,50 +109,13 @@ class FileOutput:
     def abort(self) -> None:
         """Cut off what was staged: the checkpoint was not written."""
         self._length = self._committed
-        os.ftruncate(self._file, self._committed)
+        with suppress(OSError):  # the next start cuts it off; what went wrong with the checkpoint is to be told
+            if os.fstat(self._file).st_size > self._committed:
+                os.ftruncate(self._file, self._committed)
 
     def close(self) -> None:
         """Close the file."""
         os.close(self._file)
-
-
-class StreamOutput:
-    """Write NDJSON to standard output after each checkpoint.
-
-    At least once is not promised here: a crash between the checkpoint and the write loses
-    lines, and never doubles one. Who needs every record writes to a file or a topic.
-    """
-
-    def __init__(self, stream: BinaryIO | None = None, *, on_closed: Callable[[], None] = lambda: None) -> None:
-        """Write to ``stream``; ``on_closed`` is called once if its reader has gone."""
-        self._stream = sys.stdout.buffer if stream is None else stream
-        self._on_closed = on_closed
-        self._staged: list[bytes] = []
-        self._gone = False
-
-    def stage(self, batch: Batch, records: Records) -> None:
-        """Keep the records for after the checkpoint."""
-        self._staged.append(render(records))
-
-    def committed(self) -> None:
-        """Write what was kept."""
-        data = b"".join(self._staged)
-        self._staged.clear()
-        if not data or self._gone:
-            return
-        try:
-            self._stream.write(data)
-            self._stream.flush()
-        except BrokenPipeError:
-            self._gone = True
-            self._on_closed()
-
-    def abort(self) -> None:
-        """Forget what was kept."""
-        self._staged.clear()
-
-    def close(self) -> None:
-        """Do nothing: the stream is the process's."""
 
 
 def _unwritable(path: Path, error: OSError) -> StateError:

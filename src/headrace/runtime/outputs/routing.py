@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from headrace.errors import ConfigError
-from headrace.runtime.outputs.files import FileOutput, StreamOutput
+from headrace.runtime.keying import written_otherwise
+from headrace.runtime.outputs.devices import StreamOutput, is_device, open_device
+from headrace.runtime.outputs.files import FileOutput
 from headrace.runtime.outputs.logs import LogOutput, LogStaging
+from headrace.runtime.partitioning import KeyReader
 from headrace.runtime.records import Output, Records
 from headrace.state.protocol import Backend, Batch
 
@@ -41,15 +44,19 @@ class Outputs:
         staging: LogStaging,
         partitions: Callable[[str], int],
         now_ms: Callable[[], int],
-        read: Collection[str],
+        read: Mapping[str, KeyReader | None],
     ) -> None:
-        """Write to the log of ``staging``; ``partitions`` says how many a new topic gets."""
+        """Write to the log of ``staging``; ``partitions`` says how many a new topic gets.
+
+        ``read`` are the topics that this worker reads from the log, with what reads their declared keys.
+        """
         self._staging = staging
         self._partitions = partitions
         self._now_ms = now_ms
         self._read = read
         self._direct: dict[str, FileOutput | StreamOutput] = {}
         self._known: dict[str, Output] = {}
+        self._backend: Backend | None = None
 
     def open(self, paths: Mapping[str, str], backend: Backend, *, fsync: bool, on_closed: Callable[[], None]) -> None:
         """Open the files that topics go to; ``-`` is standard output.
@@ -57,17 +64,22 @@ class Outputs:
         Raises:
             ConfigError: two topics go to one file, or a file is not this worker's.
         """
-        by_path: dict[Path, str] = {}
+        files: dict[Path | tuple[int, int], str] = {}
+        self._backend = backend
         for topic, spec in paths.items():
             if spec == "-":
                 self._direct[topic] = StreamOutput(on_closed=on_closed)
                 continue
-            path = Path(spec).absolute()
-            if path in by_path:
-                msg = f"topics {by_path[path]!r} and {topic!r} both go to {path}: give each a file of its own"
+            path = Path(spec).resolve()
+            if is_device(path):
+                self._direct[topic] = StreamOutput(open_device(path), on_closed=on_closed, closes=True)
+                continue
+            place = _place(path)
+            if place in files:
+                msg = f"topics {files[place]!r} and {topic!r} both go to {path}: give each a file of its own"
                 raise ConfigError(msg)
-            by_path[path] = topic
             self._direct[topic] = FileOutput(path, backend, fsync=fsync)
+            files[_place(path)] = topic
 
     def __call__(self, topic: str) -> Output:
         """Return the output of a topic."""
@@ -80,7 +92,10 @@ class Outputs:
         direct = self._direct.get(topic)
         if direct is not None and topic not in self._read:
             return direct
-        log = LogOutput(self._staging, topic, self._partitions(topic), self._now_ms)
+        key_of = self._read.get(topic)
+        if key_of is None and self._backend is not None:
+            written_otherwise(self._backend, topic)
+        log = LogOutput(self._staging, topic, self._partitions(topic), self._now_ms, key_of)
         return log if direct is None else Tee(direct, log)
 
     def done(self) -> None:
@@ -98,3 +113,12 @@ class Outputs:
         for output in self._direct.values():
             output.close()
         self._direct.clear()
+
+
+def _place(path: Path) -> Path | tuple[int, int]:
+    """Return what two names of one file have in common."""
+    try:
+        found = path.stat()
+    except OSError:
+        return path
+    return found.st_dev, found.st_ino

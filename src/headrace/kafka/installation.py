@@ -1,0 +1,168 @@
+"""Topologies on a Faust app: the one that ``headrace worker`` makes, or one that is there already."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from headrace.errors import StateError, StateLocked
+from headrace.kafka.at_least_once import AtLeastOnceProducer
+from headrace.kafka.checkpoint import AnyProducer
+from headrace.kafka.client import Client, connect
+from headrace.kafka.fetching import BatchConsumer
+from headrace.kafka.fleet import Fleet
+from headrace.kafka.intake import Control
+from headrace.kafka.layout import Layout, lay_out
+from headrace.kafka.model import Partition
+from headrace.kafka.names import transactional_id
+from headrace.kafka.producing import ProducerOptions, TransactionalProducer
+from headrace.kafka.restoring import Restorer, position_of
+from headrace.kafka.security import connection_options
+from headrace.kafka.settings import FleetSettings, Guarantee
+from headrace.kafka.topics import prepare_topics
+from headrace.kafka.topics_admin import TopicAdmin
+from headrace.kafka.transport import TransportOptions, attach
+from headrace.plan import Plan, compile_plan
+from headrace.runtime.engine import check_plan
+from headrace.state.rocksdb import RocksBackend
+from headrace.topology.topology import Topology
+
+
+def install(app: Any, *topologies: Topology, settings: FleetSettings) -> Installation:
+    """Run topologies on a Faust app, beside its own agents, tables and timers.
+
+    Call it before the app starts. The app's id is the consumer group; ``settings.group`` must name the same.
+
+    Raises:
+        TopologyError: a topology is wrong.
+        ConfigError: the app has started already, or two topologies share a name.
+    """
+    return Installation(app, [compile_plan(topology) for topology in topologies], settings)
+
+
+class Installation:
+    """Topologies on an app: connects when the app's consumer does, and stops with it."""
+
+    def __init__(self, app: Any, plans: Sequence[Plan], settings: FleetSettings) -> None:
+        """Attach to the app."""
+        self.app, self.settings = app, settings
+        self.layout: Layout = lay_out(settings.group, plans)
+        self.fleet: Fleet | None = None
+        self._client: Client | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._name = transactional_id(settings.group, settings.worker)
+        self._intake = _Door({topic for component in self.layout.components for topic in component.topics})
+        options = TransportOptions(
+            groups=tuple(frozenset(component.topics) for component in self.layout.components),
+            held=self._held,
+            transactional_id=self._name,
+            standbys=settings.standbys,
+            partition_fetch_bytes=settings.fetch_bytes,
+            opening=self._open,
+            closing=self._close,
+        )
+        self.control: Control = attach(app, self._intake, options)
+
+    async def _open(self) -> None:
+        settings, security = self.settings, connection_options(self.settings)
+        async with TopicAdmin(settings.brokers, **security) as admin:
+            topics = await prepare_topics(admin, self.layout, settings)
+        client = self._client = await connect(settings.brokers, **security)
+        producer = _producer(client, self._name, settings)
+        await producer.start()
+        backend, wiped = _open_state(settings, self.layout.plans)
+        consumer = BatchConsumer(
+            bootstrap_servers=settings.brokers,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            max_partition_fetch_bytes=settings.fetch_bytes,
+            **security,
+        )
+        await consumer.start()
+        restorer = Restorer(client, consumer, backend, self.layout.changelogs)
+        restorer.wiped = wiped
+        fleet = self.fleet = Fleet(
+            self.layout,
+            settings,
+            topics,
+            client=client,
+            producer=producer,
+            restorer=restorer,
+            backend=backend,
+            now_ms=lambda: time.time_ns() // 1_000_000,
+        )
+        fleet.control = self.control
+        self._intake.fleet = fleet
+        self._running = asyncio.create_task(fleet.run(), name="headrace-fleet")
+        self._running.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._crashing = asyncio.ensure_future(self.app.crash(error))
+
+    async def _close(self) -> None:
+        if self.fleet is not None:
+            await self.fleet.close()
+        if self._running is not None:
+            await asyncio.gather(self._running, return_exceptions=True)
+        if self._client is not None:
+            await self._client.close()
+
+    def _held(self) -> Mapping[tuple[int, int], int]:
+        """Return how far local state is, by (component's number, partition): the sum over its changelogs."""
+        if self.fleet is None:
+            return {}
+        held: dict[tuple[int, int], int] = {}
+        for number, component in enumerate(self.layout.components):
+            for changelog in (c for c in self.layout.changelogs if c.component == component.name):
+                for partition in range(self.fleet.partitions(changelog.topic)):
+                    found = position_of(self.fleet.backend.base, Partition(changelog.topic, partition))
+                    if found is not None:
+                        held[number, partition] = held.get((number, partition), 0) + found
+        return held
+
+
+class _Door:
+    """The intake that the transport knows before the fleet behind it is open."""
+
+    def __init__(self, topics: set[str]) -> None:
+        self.topics = frozenset(topics)
+        self.fleet: Fleet | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.fleet, name)
+
+
+def _producer(client: Client, name: str, settings: FleetSettings) -> AnyProducer:
+    options = ProducerOptions(
+        compression=settings.compression,
+        transaction_timeout_ms=int(settings.transaction_timeout.total_seconds() * 1000),
+    )
+    if settings.guarantee is Guarantee.EXACTLY_ONCE:
+        return TransactionalProducer(client, name, options)
+    return AtLeastOnceProducer(client, options)
+
+
+def _open_state(settings: FleetSettings, plans: Sequence[Plan]) -> tuple[RocksBackend, int]:
+    """Open local state; what cannot be read, or is of another plan, is removed and counted: changelogs have it all."""
+    for attempt in range(2):
+        backend = None
+        try:
+            backend = RocksBackend(settings.state_dir, block_cache_bytes=settings.block_cache_bytes, fsync=False)
+            for plan in plans:
+                check_plan(plan, backend)
+        except StateLocked:
+            raise
+        except StateError:
+            if backend is not None:
+                backend.close()
+            if attempt:
+                raise
+            shutil.rmtree(settings.state_dir, ignore_errors=True)
+            continue
+        return backend, attempt
+    raise StateError(str(settings.state_dir))

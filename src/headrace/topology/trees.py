@@ -1,0 +1,26 @@
+"""What an expression is made of: its parts, the columns and the properties of the record that it reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from headrace.topology.expr import Column, Expr, Meta, children
+
+
+def walk(expr: Expr) -> Iterator[Expr]:
+    """Yield the expression and all it is made of. Long chains nest deeper than Python calls may."""
+    waiting = [expr]
+    while waiting:
+        found = waiting.pop()
+        yield found
+        waiting.extend(children(found))
+
+
+def columns(expr: Expr) -> set[tuple[str, ...]]:
+    """Return the paths of all columns that the expression reads."""
+    return {found.path for found in walk(expr) if isinstance(found, Column)}
+
+
+def metas(expr: Expr) -> set[str]:
+    """Return the names of all record properties that the expression reads."""
+    return {found.name for found in walk(expr) if isinstance(found, Meta)}
