@@ -10,9 +10,16 @@ projection.source("orders", topic="orders", schema=Order, time=col.timestamp).fi
     "big", col.data.amount > 500
 ).select("row", col.data.order_id, col.data.user_id, col.data.amount, col.timestamp).sink("out", topic="out")
 
-windows = Topology("windows")
-windows.source("orders", topic="orders", schema=Order, time=col.timestamp, key=col.data.user_id).group_by(
-    "by-user", col.data.user_id
-).window(tumbling("1d")).aggregate(
-    "totals", count=agg.count(), sum=agg.sum(col.data.amount), max=agg.max(col.data.amount)
-).on_close().sink("out", topic="out")
+
+def windows(name: str, size: str) -> Topology:
+    """Return count, sum and max per user and window, written when it closes."""
+    topology = Topology(name)
+    source = topology.source("orders", topic="orders", schema=Order, time=col.timestamp, key=col.data.user_id)
+    source.group_by("by-user", col.data.user_id).window(tumbling(size)).aggregate(
+        "totals", count=agg.count(), sum=agg.sum(col.data.amount), max=agg.max(col.data.amount)
+    ).on_close().sink("out", topic="out")
+    return topology
+
+
+minutes = windows("minutes", "1m")
+days = windows("days", "1d")

@@ -54,11 +54,15 @@ def files(folder: Path) -> None:
 
 
 def memory(folder: Path) -> None:
-    """Peak resident memory of a worker with 1,000,000 keys and a state cache of 64 MB."""
+    """Peak resident memory of a worker with 1,000,000 keys and a state cache of 64 MB.
+
+    With all of them in one window, that window emits 1,000,000 rows at once when it closes.
+    """
     source = folder / "many.ndjson"
     write_orders(source, 1_000_000, 1_000_000)
-    took, peak = headrace("windows", source, folder)
-    show("peak resident MB, 1,000,000 keys in one window", peak / 1024, "< 400", f"{1000 / took:.0f} K/s")
+    for target, name, bound in (("minutes", "1m windows", "< 400"), ("days", "one window", "none")):
+        took, peak = headrace(target, source, folder)
+        show(f"peak resident MB, 1,000,000 keys, {name}", peak / 1024, bound, f"{1000 / took:.0f} K/s")
 
 
 def startup() -> None:

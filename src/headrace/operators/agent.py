@@ -31,7 +31,8 @@ class OperatorSpec:
     """A stateful step. ``delay_ms``: how far its watermark lies behind the task's.
 
     ``merge`` joins two states, ``init`` makes an empty one, ``row`` reads one as a dict, ``slot_types`` decode a stored
-    one; ``base`` is the place of the first aggregate's slot, behind the operator's own.
+    one; ``add`` adds a record that had to wait for its state (None: none may wait); ``base`` is the place of the first
+    aggregate's slot, behind the operator's own.
     """
 
     step: PlannedStep
@@ -41,6 +42,7 @@ class OperatorSpec:
     merge: Callable[[list[Any], list[Any]], None]
     row: Callable[[Any, list[Any], int, int], dict[str, Any]]
     slot_types: tuple[Any, ...]
+    add: Callable[..., None] | None
 
 
 @dataclass(frozen=True, slots=True)

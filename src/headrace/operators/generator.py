@@ -74,6 +74,7 @@ class Generator:
         rows = {(s.id, port): self._rows(s, port) for s in mine if is_stateful(s) for port in _row_ports(self.plan, s)}
         filename = f"<headrace {self.plan.name}/{self.agent.id}>"
         row_functions = {s.id: stateful.row_function(self, s) for s in mine if is_stateful(s)}
+        adds = {s.id: stateful.add_function(self, s) for s in mine if is_stateful(s)}
         text = self.writer.text()
         linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
         exec(compile(text, filename, "exec"), self.names)  # noqa: S102 - our own text, never a user's
@@ -85,7 +86,7 @@ class Generator:
             steps_by_line=tuple(self.writer.steps),
             sinks=tuple(self.sinks),
             exchanges=tuple(self.exchanges),
-            operators=tuple(self._operator(s, row_functions[s.id]) for s in mine if is_stateful(s)),
+            operators=tuple(self._operator(s, row_functions[s.id], adds[s.id]) for s in mine if is_stateful(s)),
             handles=tuple(self.handles),
             policies=_policies(self.plan),
             filename=filename,
@@ -98,11 +99,12 @@ class Generator:
             raise InternalError(msg)
         return function
 
-    def _operator(self, step: PlannedStep, row: str) -> OperatorSpec:
+    def _operator(self, step: PlannedStep, row: str, add: str | None) -> OperatorSpec:
         shape = self.operators[step.id]
         init, merge = self._function(shape.init_name), self._function(shape.merge_name)
         delay = self.delays[inputs(step.node)[0]]
-        return OperatorSpec(step, delay, shape.base, init, merge, self._function(row), shape.types)
+        added = None if add is None else self._function(add)
+        return OperatorSpec(step, delay, shape.base, init, merge, self._function(row), shape.types, added)
 
     def _head(self, step: PlannedStep) -> str:
         with self.function(step.id):

@@ -128,9 +128,66 @@ def _arguments(g: Generator, node: Aggregate, frame: Frame) -> Arguments:
     return arguments
 
 
-def _find(g: Generator, frame: Frame, get: str, miss: str) -> None:
-    g.writer.line(f"st = {get}({frame.key_code})")
-    g.writer.line(f"if st is None: st = {miss}({frame.key_code})")
+@dataclass(frozen=True, slots=True)
+class _Finding:
+    """The locals of generated code by which the states of one window are found; see ``WindowedLogic.open``."""
+
+    get: str
+    miss: str
+    put: str
+
+    @staticmethod
+    def bound(g: Generator) -> _Finding:
+        """Return locals that are None until a window is open."""
+        return _Finding(g.bind("None", "get"), g.bind("None", "miss"), g.bind("None", "put"))
+
+    def open(self, call: str) -> str:
+        """Return the line that sets them."""
+        return f"{self.get}, {self.miss}, {self.put} = {call}"
+
+
+def can_wait(g: Generator, step: PlannedStep) -> bool:
+    """Tell whether records may be added later than they came: not if that can fail, for whose fault would it be?"""
+    node = step.node
+    return isinstance(node, Aggregate) and not isinstance(node.window, Session) and not _can_fail(g, step)
+
+
+def add_function(g: Generator, step: PlannedStep) -> str | None:
+    """Generate ``add(st, ts, arguments...)``: what is done with a record that waited; None: none of this step may."""
+    node = step.node
+    if not isinstance(node, Aggregate) or not can_wait(g, step):
+        return None
+    name = f"add_{len(g.writer.steps)}"
+    arguments: Arguments = []
+    parameters: list[str] = []
+    for _, spec in node.aggregates:
+        values = [(f"v{len(parameters) + n}", g.argument_type(step, arg).nullable) for n, arg in enumerate(spec.args)]
+        parameters += [local for local, _ in values]
+        arguments.append(values)
+    with g.writer.step(step.id), g.writer.block(f"def {name}({', '.join(('st', 'ts', *parameters))}):"):
+        _add(g, step, arguments)
+    return name
+
+
+def _add(g: Generator, step: PlannedStep, arguments: Arguments) -> None:
+    """Update ``st`` by a record of time ``ts``."""
+    node = step.node
+    if isinstance(node, Aggregate) and node.window is None:
+        g.writer.line("if ts > st[0]: st[0] = ts")
+    for code, values in zip(g.operators[step.id].codes, arguments, strict=True):
+        _lines(g, code.update, values)
+
+
+def _find_and_update(g: Generator, step: PlannedStep, visit: Visit, finding: _Finding) -> None:
+    w, frame = g.writer, visit.frame
+    w.line(f"st = {finding.get}({frame.key_code})")
+    w.line(f"if st is None: st = {finding.miss}({frame.key_code})")
+    waits = can_wait(g, step)
+    if waits:
+        given = [local for values in visit.arguments for local, _ in values]
+        w.line(f"if st is None: {finding.put}(({', '.join((str(frame.key_code), frame.time, *given))}))")
+    with w.block("else:") if waits else nullcontext():
+        _update(g, step, visit)
 
 
 def _prepare(g: Generator, step: PlannedStep, visit: Visit) -> list[str]:
@@ -157,8 +214,7 @@ def _update(g: Generator, step: PlannedStep, visit: Visit) -> None:
     frame = visit.frame
     if frame.time != "ts":
         g.writer.line(f"ts = {frame.time}")
-    for code, values in zip(g.operators[step.id].codes, visit.arguments, strict=True):
-        _lines(g, code.update, values)
+    _add(g, step, visit.arguments)
 
 
 def _lines(g: Generator, template: Sequence[str], values: list[tuple[str, bool]]) -> None:
@@ -190,16 +246,14 @@ def _refire(g: Generator) -> None:
 def _all_time(g: Generator, step: PlannedStep, visit: Visit) -> None:
     frame = visit.frame
     w, (mark, lag) = g.writer, frame.watermark
-    get, miss = g.bind("None", "get"), g.bind("None", "miss")
+    finding = _Finding.bound(g)
     opened = g.bind(f"t.operators[{g.operators[step.id].index}].open", "open")
     if _can_fail(g, step):
-        _look(g, step, visit, f"{get}({frame.key_code}) if {get} is not None else None", "0")
-    with w.block(f"if {get} is None:"):
-        w.line(f"{get}, {miss} = {opened}(0, {mark} - {lag})")
+        _look(g, step, visit, f"{finding.get}({frame.key_code}) if {finding.get} is not None else None", "0")
+    with w.block(f"if {finding.get} is None:"):
+        w.line(finding.open(f"{opened}(0, {mark} - {lag})"))
         _refire(g)
-    _find(g, frame, get, miss)
-    w.line(f"if {frame.time} > st[0]: st[0] = {frame.time}")
-    _update(g, step, visit)
+    _find_and_update(g, step, visit, finding)
 
 
 def _look(g: Generator, step: PlannedStep, visit: Visit, hot: str, start: str) -> list[str]:
@@ -214,7 +268,7 @@ def _tumbling(g: Generator, step: PlannedStep, window: Hopping, visit: Visit) ->
     w, index = g.writer, g.operators[step.id].index
     size, (mark, lag) = window.size_ms, frame.watermark
     start, current = w.fresh("s"), g.bind("None", "cur")
-    get, miss = g.bind("None", "get"), g.bind("None", "miss")
+    finding = _Finding.bound(g)
     opened = g.bind(f"t.operators[{index}].open", "open")
     w.line(f"{start} = {frame.time} - {frame.time} % {size}")
     with w.block(f"if {start} + {size + window.grace_ms + lag} <= {mark}:"):
@@ -223,13 +277,12 @@ def _tumbling(g: Generator, step: PlannedStep, window: Hopping, visit: Visit) ->
             w.line("continue")
     with nullcontext() if tail else w.block("else:"):
         if _can_fail(g, step):
-            _look(g, step, visit, f"{get}({frame.key_code}) if {start} == {current} else None", start)
+            _look(g, step, visit, f"{finding.get}({frame.key_code}) if {start} == {current} else None", start)
         with w.block(f"if {start} != {current}:"):
-            w.line(f"{get}, {miss} = {opened}({start}, {mark} - {lag})")
+            w.line(finding.open(f"{opened}({start}, {mark} - {lag})"))
             w.line(f"{current} = {start}")
             _refire(g)
-        _find(g, frame, get, miss)
-        _update(g, step, visit)
+        _find_and_update(g, step, visit, finding)
 
 
 def _hopping(g: Generator, step: PlannedStep, window: Hopping, visit: Visit) -> None:
@@ -254,10 +307,9 @@ def _hopping(g: Generator, step: PlannedStep, window: Hopping, visit: Visit) -> 
     with w.block(source):
         with nullcontext() if _can_fail(g, step) else w.block(f"if {is_open}:"):
             w.line(f"{hit} = True")
-            get, miss = w.fresh("get"), w.fresh("miss")
-            w.line(f"{get}, {miss} = {opened}({start}, {mark} - {lag})")
-            _find(g, frame, get, miss)
-            _update(g, step, visit)
+            finding = _Finding(w.fresh("get"), w.fresh("miss"), w.fresh("put"))
+            w.line(finding.open(f"{opened}({start}, {mark} - {lag})"))
+            _find_and_update(g, step, visit, finding)
         if not _can_fail(g, step):
             w.line(f"{start} -= {advance}")
     with w.block(f"if {hit}:"):

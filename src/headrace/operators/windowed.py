@@ -9,6 +9,7 @@ memory, so a key that is not here is new, and no read is needed.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from heapq import heappop, heappush
 from typing import Any
 
 import msgspec
@@ -29,7 +30,7 @@ Keyed = dict[Any, State]
 class WindowState:
     """The states of one window."""
 
-    __slots__ = ("_owner", "cold", "complete", "dirty", "hot", "pending", "prefix", "start")
+    __slots__ = ("_owner", "cold", "complete", "dirty", "hot", "pending", "prefix", "start", "unread")
 
     def __init__(self, owner: WindowedLogic, start: int, *, complete: bool) -> None:
         """Begin with nothing in memory."""
@@ -41,14 +42,24 @@ class WindowState:
         self.dirty: Keyed = {}
         self.cold: Keyed = {}
         self.pending: dict[int, set[Any]] = {}
+        self.unread: list[tuple[Any, ...]] = []
 
-    def miss(self, key: Any) -> State:
-        """Make the state of a key hot: from memory, from the store, or empty."""
+    def miss(self, key: Any) -> State | None:
+        """Make the state of a key hot: from memory, from the store, or empty.
+
+        None: it has to be read, and the step's records can wait in ``unread`` until many are read at once.
+        """
         state = self.dirty.pop(key, None) if self.dirty else None
         if state is None:
             state = self.cold.pop(key, None)
             if state is None:
-                state = (None if self.complete else self._owner.load(self.prefix, key)) or self._owner.init()
+                if self.complete:
+                    state = self._owner.init()
+                elif self._owner.defers:
+                    self._owner.behind = True
+                    return None
+                else:
+                    state = self._owner.load(self.prefix, key) or self._owner.init()
         self.hot[key] = state
         return state
 
@@ -76,12 +87,16 @@ class WindowedLogic:
         self._window = window if window is not None else Hopping(0, 1, 0, 0)
         self._closes = window is not None
         self._codec, self._keys = view.codec(), view.keys()
-        self._get, self._encode_key = view.store.get, self._keys.encode
+        self._get, self._get_many = view.store.get, view.store.get_many
+        self._encode_key = self._keys.encode
         self.prefix = view.prefix
         node: Any = spec.step.node
         self._ticks = Ticks(node.every_ms)
-        self.init = spec.init
+        self.init, self._add = spec.init, spec.add
+        self.defers = spec.add is not None
+        self.behind = False
         self.windows: dict[int, WindowState] = {}
+        self._starts: list[int] = []  # a heap; windows that were closed stay in it until they come up
         self._closing: list[WindowState] = []
         self._watermark = START_OF_TIME_MS
         self._expired_to: int | None = None
@@ -99,25 +114,50 @@ class WindowedLogic:
         while (found := next(self._view.store.scan(at, end), None)) is not None:
             start = read_instant(found[0], len(prefix))
             self.windows[start] = WindowState(self, start, complete=False)
+            heappush(self._starts, start)
             at = prefix + instant(start + 1)
         self._restore_pending()
         self._plan_next()
 
-    def open(self, start: int, watermark_ms: int) -> tuple[Callable[[Any], State | None], Callable[[Any], State]]:
-        """Return how to find a state of the window that begins at ``start``: in the hot states, and else.
+    def open(
+        self, start: int, watermark_ms: int
+    ) -> tuple[Callable[[Any], State | None], Callable[[Any], State | None], Callable[[tuple[Any, ...]], None]]:
+        """Return how to find a state of the window that begins at ``start``.
 
-        ``watermark_ms`` is the watermark of the record's input, which may be ahead of the last ``advance``.
+        In the hot states; else; and where a record waits if neither has it yet. ``watermark_ms`` is the watermark of
+        the record's input, which may be ahead of the last ``advance``.
         """
         window = self.windows.get(start)
         if window is None:
-            if not self.windows:
+            first = not self.windows
+            if first:
                 self._ticks.begin(max(self._watermark, watermark_ms))
             window = self.windows[start] = WindowState(self, start, complete=True)
+            heappush(self._starts, start)
             due = start + self._window.size_ms + self._window.grace_ms
-            if due < self.next_ms or self._ticks.intervals:
+            if due < self.next_ms or (first and self._ticks.intervals):
                 self._plan_next()
                 self._opened()
-        return window.hot.get, window.miss
+        return window.hot.get, window.miss, window.unread.append
+
+    def catch_up(self) -> None:
+        """Read the states that records wait for, in the order of their keys, and add the records."""
+        if not self.behind or self._add is None:
+            return
+        self.behind = False
+        add = self._add
+        for window in self.windows.values():
+            if not window.unread:
+                continue
+            hot, prefix, encode = window.hot, window.prefix, self._encode_key
+            raws = {prefix + encode(row[0]): row[0] for row in window.unread}
+            # Neighbours lie in one block: read in order they cost a fifth of what they do one by one.
+            ordered = sorted(raws)
+            for raw, data in zip(ordered, self._get_many(ordered), strict=True):
+                hot[raws[raw]] = self.init() if data is None else self._codec.decode(data)
+            for row in window.unread:
+                add(hot[row[0]], *row[1:])
+            window.unread.clear()
 
     def load(self, prefix: bytes, key: Any) -> State | None:
         """Read a state of the window with this prefix from the store."""
@@ -126,20 +166,23 @@ class WindowedLogic:
 
     def advance(self, watermark_ms: int) -> None:
         """Close windows and emit early results in the order in which they are due."""
+        self.catch_up()
         length = self._window.size_ms + self._window.grace_ms
         while self.next_ms <= watermark_ms:
             due = self.next_ms
             for interval in self._ticks.take(due, watermark_ms):
                 for start in sorted(self.windows):
                     self._emit_early(interval, self.windows[start])
-            for start in sorted(s for s in self.windows if self._closes and s + length <= due):
-                self._close(self.windows.pop(start))
+            while self._closes and self._starts and self._starts[0] + length <= due:
+                window = self.windows.pop(heappop(self._starts), None)
+                if window is not None:
+                    self._close(window)
             self._plan_next()
         self._watermark = max(self._watermark, watermark_ms)
 
     def _plan_next(self) -> None:
         length = self._window.size_ms + self._window.grace_ms
-        closes = min(self.windows) + length if self.windows and self._closes else NEVER_MS
+        closes = self._starts[0] + length if self._starts and self._closes else NEVER_MS
         early = self._ticks.next_ms if self.windows else NEVER_MS
         self.next_ms = min(closes, early)
 
@@ -183,6 +226,7 @@ class WindowedLogic:
 
     def cut(self, batch: Batch) -> None:
         """Emit one change per changed key, write them all, remove windows past their retention."""
+        self.catch_up()
         live = [self.windows[start] for start in sorted(self.windows)]
         begin = len(batch.puts)
         for window in (*self._closing, *live):

@@ -14,6 +14,7 @@ from headrace.operators.build import AnyLogic, build_logic, state_view
 from headrace.operators.keys import key_bytes
 from headrace.operators.logic import NEVER_MS, Emit
 from headrace.operators.preview import AnyPreview, build_preview
+from headrace.operators.windowed import WindowedLogic
 from headrace.runtime.partitioning import partition_for
 from headrace.runtime.records import Headers, Records
 from headrace.state.protocol import Backend, Batch
@@ -162,11 +163,18 @@ class Task:
         self.now_ms = now_ms
         self.watermarks.wake(channel, self.watermark_ms, now_ms)
         self.code.heads[head](self, channel, records)
+        self._catch_up()
         self.progress()
 
     def receive(self, channel: Channel, head: str, rows: list[tuple[Any, ...]]) -> None:
         """Process rows that another task sent."""
         self.code.heads[head](self, channel, rows)
+        self._catch_up()
+
+    def _catch_up(self) -> None:
+        for logic in self.operators:
+            if isinstance(logic, WindowedLogic):
+                logic.catch_up()
 
     def fire(self, channel: Channel, watermark_ms: int) -> None:
         """Note a channel's watermark in the middle of a batch; called by generated code when something may be due."""
