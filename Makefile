@@ -1,6 +1,7 @@
 # make demo     run the reference fleet on a simulated day
 # make test     everything that CI runs
 # make check    the same, without the slow tests
+# make soak     the long forms of the fault tests: about an hour, on a machine that has nothing else to do
 # make bench    the benchmarks, as ratios
 # make docs     build the documentation site into site/
 # make venv     only set up .venv (every target above does it by itself)
@@ -14,7 +15,7 @@ BIN := .venv/bin
 READY := .venv/.headrace-ready
 PYTEST := $(BIN)/python -m pytest --doctest-modules src tests --ignore=src/headrace/cli/templates -n auto --dist loadfile
 
-.PHONY: demo test check bench docs venv lint lock clean
+.PHONY: demo test check soak bench docs venv lint lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m workers.demo
@@ -25,6 +26,9 @@ test: lint docs
 
 check: lint docs
 	@$(PYTEST) -m "not slow"
+
+soak: $(READY)
+	@HEADRACE_SOAK=1 $(BIN)/python -m pytest -q -s tests/kafka/test_fleet_*.py
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parent.parent
-SOURCE_LINK = re.compile(r"\]\(((?:\.\./)*)\.\./((?:src|schemas|topologies|workers|benchmarks)/[^)\s]*)\)")
+SOURCE_LINK = re.compile(r"\]\(((?:\.\./)*)\.\./((?:src|schemas|topologies|workers|benchmarks|examples)/[^)\s]*)\)")
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:

@@ -15,7 +15,6 @@ from headrace.errors import ConfigError
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
-# Also of a name that is misspelt: what it holds is a password all the same.
 _SECRET = re.compile("pass|secret|token|pwd", re.IGNORECASE)
 
 
@@ -101,6 +100,7 @@ def _message(model: str, error: ValidationError) -> str:
     lines = []
     for fault in error.errors():
         name = ".".join(str(part) for part in fault["loc"]) or "settings"
-        got = "a value that is not shown" if _SECRET.search(name) else repr(fault.get("input"))
-        lines.append(f"  {name}: {fault['msg']}, got {got}")
+        # An unknown name may be that of a password, misspelt.
+        shown = fault["type"] != "extra_forbidden" and not _SECRET.search(name)
+        lines.append(f"  {name}: {fault['msg']}" + (f", got {fault.get('input')!r}" if shown else ""))
     return f"{model}: {len(lines)} wrong setting{'s' if len(lines) > 1 else ''}:\n" + "\n".join(lines)

@@ -83,7 +83,8 @@ class Broker:
     heap: str = "512m"
     settings: dict[str, str] = field(default_factory=dict)
     cluster_id: str = field(
-        default_factory=lambda: base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("="),
+        # Kafka's tools take an id that begins with "-" for an option.
+        default_factory=lambda: base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=").replace("-", "_"),
     )
     voters: str = ""
     replication: int = 1

@@ -124,3 +124,15 @@ def test_a_handler_may_follow_a_window() -> None:
     driver.pipe("clicks", [click("a", 0), click("b", 61)])
     driver.checkpoint()
     assert mail.sent == ["a"]
+
+
+def test_a_function_that_is_cancelled_from_within_has_failed() -> None:
+    async def cancelled(_row) -> None:
+        raise asyncio.CancelledError
+
+    topology = Topology("t")
+    clicks(topology).handle("call", cancelled, attempts=1)
+    driver = TopologyDriver(topology)
+    driver.pipe("clicks", [click("a", 0)])
+    (letter,) = driver.dead_letters()
+    assert "cancelled" in letter.message

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from headrace.kafka.layout import Layout
     from headrace.kafka.settings import FleetSettings
     from headrace.kafka.topics import TopicPlan
+    from headrace.kafka.topics_admin import TopicAdmin
 
 _WRONG = 1
 
@@ -25,6 +28,17 @@ Partitions = Annotated[
 Replication = Annotated[
     int | None,
     typer.Option("--replication", help="Replication factor of new topics [default: the brokers']."),
+]
+
+
+Inputs = Annotated[
+    int | None,
+    typer.Option(
+        "--inputs",
+        min=1,
+        metavar="PARTITIONS",
+        help="Also create input topics that are not there, with so many partitions: to try something out.",
+    ),
 ]
 
 
@@ -43,7 +57,7 @@ def plan(
     Nothing is created.
     """
     layout, settings = _read(target, group, more, brokers=brokers, partitions=partitions, replication=replication)
-    plans = asyncio.run(_look(layout, settings, create=False))
+    plans = asyncio.run(_look(layout, settings))
     _show(plans, as_json=as_json)
     if any(one.fault for one in plans):
         raise typer.Exit(_WRONG)
@@ -56,6 +70,7 @@ def create(
     group: Group = None,
     partitions: Partitions = None,
     replication: Replication = None,
+    inputs: Inputs = None,
     more: More = None,
     as_json: Json = False,
 ) -> None:
@@ -64,8 +79,8 @@ def create(
     Workers do it too when they start; this is for brokers on which they may not.
     """
     layout, settings = _read(target, group, more, brokers=brokers, partitions=partitions, replication=replication)
-    plans = asyncio.run(_look(layout, settings, create=True))
-    made = [one for one in plans if one.missing]
+    before, plans = asyncio.run(_create(layout, settings, inputs))
+    made = [one for one in plans if one.missing or one.spec.name in before]
     if as_json:
         write_json([_row(one) for one in made])
     elif made:
@@ -83,19 +98,38 @@ def _read(target: str, group: str | None, more: list[str] | None, **options: obj
     return lay_out(settings.group, [compile_plan(topology) for topology in topologies]), settings
 
 
-async def _look(layout: Layout, settings: FleetSettings, *, create: bool) -> list[TopicPlan]:
-    """Return the plans as they were before anything was created."""
+async def _look(layout: Layout, settings: FleetSettings) -> list[TopicPlan]:
+    from headrace.kafka.topics import look  # noqa: PLC0415
+
+    async with _admin(settings) as admin:
+        return await look(admin, layout, settings)
+
+
+async def _create(layout: Layout, settings: FleetSettings, inputs: int | None) -> tuple[list[str], list[TopicPlan]]:
+    """Create topics; return the inputs among them, and the plans of all as they were before the rest was created."""
+    from headrace.kafka.topics import create_missing, look  # noqa: PLC0415
+    from headrace.kafka.topics_admin import TopicSpec  # noqa: PLC0415
+
+    async with _admin(settings) as admin:
+        plans = await look(admin, layout, settings)
+        made = []
+        if inputs is not None:
+            missing = [one.spec.name for one in plans if one.role == "input" and one.exists is None]
+            made = await admin.create([TopicSpec(name, inputs, settings.replication) for name in missing])
+            plans = await look(admin, layout, settings)
+        await create_missing(admin, plans)
+    return made, plans
+
+
+@asynccontextmanager
+async def _admin(settings: FleetSettings) -> AsyncIterator[TopicAdmin]:
     from headrace.kafka.reaching import reach  # noqa: PLC0415
     from headrace.kafka.security import connection_options  # noqa: PLC0415
-    from headrace.kafka.topics import create_missing, look  # noqa: PLC0415
     from headrace.kafka.topics_admin import TopicAdmin  # noqa: PLC0415
 
     await reach(settings)
     async with TopicAdmin(settings.brokers, **connection_options(settings)) as admin:
-        plans = await look(admin, layout, settings)
-        if create:
-            await create_missing(admin, plans)
-    return plans
+        yield admin
 
 
 def _show(plans: list[TopicPlan], *, as_json: bool) -> None:

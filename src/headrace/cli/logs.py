@@ -6,8 +6,12 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
-_LIBRARIES = ("aiokafka", "asyncio", "faust", "kafka", "mode")
+_LIBRARIES = ("aiokafka", "asyncio", "faust", "mode", "py.warnings", "headrace.kafka.transport")
+"""Loggers by the beginning of their names; the last one is that of Faust's services that we have extended."""
+_NORMAL = ("because it is rebalancing", "username and password in the clear", "was never awaited")
+"""In what libraries warn of although it belongs to the life of a group, was asked for, or comes with a stop."""
 _PAUSE_S = 1.0
 
 
@@ -19,7 +23,10 @@ def log_to_stderr(worker: str, *, debug: bool = False) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
+    logging.captureWarnings(capture=True)
     logging.getLogger("headrace").setLevel(logging.DEBUG if debug else logging.INFO)
+    # Of each unit; the narrator says it of the worker.
+    logging.getLogger("headrace.fleet").setLevel(logging.DEBUG if debug else logging.WARNING)
 
 
 class Throttle(logging.Filter):
@@ -35,9 +42,9 @@ class Throttle(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Tell whether the record is to be printed."""
-        if record.name.partition(".")[0] not in _LIBRARIES:
+        if not record.name.startswith(_LIBRARIES):
             return True
-        if record.levelno < logging.WARNING:
+        if record.levelno < logging.WARNING or any(text in record.getMessage() for text in _NORMAL):
             return False
         now = self._clock()
         if now < self._next:
@@ -50,21 +57,19 @@ class Throttle(logging.Filter):
 class _Line(logging.Formatter):
     """``2024-05-01T12:00:00Z worker-0 WARNING aiokafka: text``, always one line; ours have no level and name."""
 
-    converter = time.gmtime
-
     def __init__(self, worker: str, *, tracebacks: bool) -> None:
-        super().__init__(datefmt="%Y-%m-%dT%H:%M:%SZ")
+        super().__init__()
         self._worker, self._tracebacks = worker, tracebacks
 
     def format(self, record: logging.LogRecord) -> str:
         text = " ".join(record.getMessage().split("\n", 1)[0].split())
-        if record.name.partition(".")[0] in _LIBRARIES:
+        if record.name.startswith(_LIBRARIES):
             text = f"{record.levelname} {record.name}: {text}"
         elif record.levelno >= logging.WARNING:
             text = f"{record.levelname} {record.getMessage()}"
         held = getattr(record, "held", 0)
         more = f" ({held} more of the libraries held back)" if held else ""
-        line = f"{self.formatTime(record, self.datefmt)} {self._worker}: {text}{more}"
+        line = f"{datetime.fromtimestamp(record.created, UTC):%Y-%m-%dT%H:%M:%SZ} {self._worker}: {text}{more}"
         if record.exc_info and self._tracebacks:
             line = f"{line}\n{self.formatException(record.exc_info)}"
         return line

@@ -14,21 +14,23 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from headrace.cli import demo, init, plan, query, run, schema, topics
+from headrace.cli import dlq, fleet_topics, init, plan, query, run, schema, topics, worker
+from headrace.cli.blame import blame, place
+from headrace.cli.options import INTERRUPTED
 from headrace.errors import ConfigError, HeadraceError, StateError, TopologyError
 
 _FAILED, _USAGE, _STATE = 1, 2, 3
 
 
-def exit_code(error: HeadraceError | ImportError) -> int:
+def exit_code(error: Exception) -> int:
     """Return the exit code that tells a script what kind of error it was."""
     match error:
-        case ConfigError() | TopologyError() | ImportError():
-            return _USAGE
         case StateError():
             return _STATE
-        case _:
+        case HeadraceError() if not isinstance(error, ConfigError | TopologyError):
             return _FAILED
+        case _:  # what the command line names cannot be used as it is
+            return _USAGE
 
 
 class _Group(TyperGroup):
@@ -37,14 +39,30 @@ class _Group(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (HeadraceError, ImportError) as error:
-            if isinstance(error, ImportError) and "headrace[" not in str(error):
-                raise  # not one of ours, which name the extra to install
+        except KeyboardInterrupt as interrupt:
+            raise typer.Exit(INTERRUPTED) from interrupt
+        except Exception as error:
+            told = _told(error)
+            if told is None:
+                raise  # a bug: its traceback is what helps
             if ctx.params.get("debug"):
                 traceback.print_exc()
             else:
-                print(f"headrace: {error}", file=sys.stderr)
+                print(f"headrace: {told}", file=sys.stderr)
             raise typer.Exit(exit_code(error)) from error
+
+
+def _told(error: Exception) -> str | None:
+    """Return what to tell of an error that somebody else than the engine's authors can mend; else None."""
+    match error:
+        case HeadraceError():
+            mistake = error.__cause__ or error
+            where = place(mistake)
+            return str(error) if where is None else f"{error}\n  at {where}"
+        case ImportError() if "headrace[" in str(error):  # one of ours, which name the extra to install
+            return str(error)
+        case _:
+            return blame(error)
 
 
 app = typer.Typer(
@@ -73,7 +91,9 @@ def _show_version(wanted: bool) -> None:
 @app.callback()
 def _options(
     *,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of errors.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of errors; stands before the command.")
+    ] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and leave.")
     ] = False,
@@ -82,12 +102,15 @@ def _options(
 
 
 app.command("run")(run.run)
+app.command("worker")(worker.worker)
 app.command("plan")(plan.plan)
 app.command("query")(query.query)
+topics.app.command("plan")(fleet_topics.plan)
+topics.app.command("create")(fleet_topics.create)
 app.add_typer(topics.app, name="topics")
+app.add_typer(dlq.app, name="dlq")
 app.command("init")(init.init)
 app.add_typer(schema.app, name="schema")
-app.command("demo")(demo.demo)
 
 
 def main() -> None:

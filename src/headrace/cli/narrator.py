@@ -22,10 +22,10 @@ class Narrator:
     def __init__(self, say: Say, clock: Callable[[], float] = time.monotonic) -> None:
         """Begin with a worker that has nothing."""
         self._say, self._clock = say, clock
-        self._assigned: frozenset[Partition] | None = None
-        self._restoring_since: float | None = None
-        self._restored_before = 0
-        self._running = False
+        self._assigned: frozenset[Partition] = frozenset()
+        self._running = self._idle_told = False
+        self._busy_since = self._looked_at = clock()
+        self._restored = 0
         self._told_at, self._told = clock(), (0,) * 6
         self._records = 0
         self._last: WorkerStatus | None = None
@@ -33,14 +33,15 @@ class Narrator:
     def tell(self, status: WorkerStatus) -> None:
         """Say what has changed."""
         now, self._last = self._clock(), status
-        if status.assigned != (self._assigned or frozenset()):
+        if status.assigned != self._assigned:
             self._assign(status.assigned)
-        if status.restoring and self._restoring_since is None:
-            self._restoring_since, self._restored_before, self._running = now, status.restored, False
+        if status.restoring and self._running:
+            self._running, self._busy_since = False, self._looked_at
         if status.assigned and not status.restoring and not self._running:
             self._run(status, now)
         if now - self._told_at >= _TOTALS_S:
             self._totals(status, now)
+        self._looked_at = now
 
     def end(self) -> None:
         """Say what was done in all."""
@@ -48,25 +49,27 @@ class Narrator:
             self._say(f"stopped: {_line(self._last)}")
 
     def _assign(self, assigned: frozenset[Partition]) -> None:
-        self._assigned = assigned
-        if assigned:
-            self._say(f"partitions assigned: {describe(assigned)}")
-        else:
-            self._say("no partitions assigned")
-            self._running, self._restoring_since = False, None
+        if self._running or not self._assigned:
+            # Since the last look: a short restore begins and ends between two of them.
+            self._busy_since = self._looked_at
+        self._assigned, self._running, self._idle_told = assigned, False, not assigned
+        self._say(f"partitions assigned: {describe(assigned)}" if assigned else "no partitions assigned")
 
     def _run(self, status: WorkerStatus, now: float) -> None:
-        records, since = status.restored - self._restored_before, self._restoring_since
-        if records and since is not None:
-            self._say(f"restored {records:,} records in {now - since:.1f} s")
+        records, self._restored = status.restored - self._restored, status.restored
+        if records:
+            self._say(f"restored {records:,} records in {now - self._busy_since:.1f} s")
         self._say(f"running: {status.tasks} tasks on {len(status.assigned)} partitions")
-        self._running, self._restoring_since = True, None
+        self._running = True
 
     def _totals(self, status: WorkerStatus, now: float) -> None:
         seconds, self._told_at = now - self._told_at, now
         rate, self._records = (status.records_in - self._records) / seconds, status.records_in
+        if not (status.assigned or self._idle_told):
+            self._idle_told = True
+            self._say("no partitions assigned: waiting for others to leave, or for a rebalance to end")
         if status.restoring and status.to_restore:
-            self._say(f"restoring: {status.restored - self._restored_before:,} records, {status.to_restore:,} left")
+            self._say(f"restoring: {status.restored - self._restored:,} records, {status.to_restore:,} left")
         counts = (
             status.records_in,
             status.records_out,

@@ -41,6 +41,25 @@ class Staging:
         """Do nothing: the snapshot has taken the records."""
 
 
+class Stage:
+    """The outputs of all topics."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._topics: dict[str, Staging] = {}
+
+    def topic(self, topic: str) -> Staging:
+        """Return where the topic's outputs go."""
+        return self._topics.setdefault(topic, Staging())
+
+    def take(self) -> Outputs:
+        """Return all outputs, and begin anew."""
+        outputs = {topic: staged.records for topic, staged in self._topics.items() if staged.records}
+        for staged in self._topics.values():
+            staged.records = []
+        return outputs
+
+
 @dataclass(slots=True)
 class Snapshot:
     """All of one checkpoint."""
@@ -55,17 +74,15 @@ class Snapshot:
     @property
     def empty(self) -> bool:
         """Whether there is nothing to commit."""
-        return not (self.positions or self.outputs or self.rows)
+        return not (self.positions or self.outputs or self.rows or self.changes or self.handling)
 
 
 class Cutter:
     """Cuts all running units of a worker at once."""
 
-    def __init__(
-        self, worker: str, collectors: Mapping[str, Collector], staging: dict[str, Staging], changelogs: Changelogs
-    ) -> None:
-        """``collectors`` by topology write into ``staging``, by topic."""
-        self._worker, self._collectors, self._staging, self._changelogs = worker, collectors, staging, changelogs
+    def __init__(self, worker: str, collectors: Mapping[str, Collector], stage: Stage, changelogs: Changelogs) -> None:
+        """``collectors`` by topology write into ``stage``."""
+        self._worker, self._collectors, self._stage, self._changelogs = worker, collectors, stage, changelogs
 
     def cut(self, units: Iterable[Unit], committed: Mapping[Partition, Position]) -> Snapshot:
         """Return what has happened since the last cut. Synchronous: nothing else can happen meanwhile."""
@@ -77,25 +94,24 @@ class Cutter:
             for place, part in unit.cut(batch).items():
                 rows.setdefault(place, []).append(part)
         for unit in units:
-            positions |= {p: at for p, at in unit.committing(self._worker).items() if committed.get(p) != at}
+            positions |= unit.committing(self._worker)
+        moved = {partition: at for partition, at in positions.items() if committed.get(partition) != at}
         handling = []
         for name, collector in self._collectors.items():
             tasks = [task for unit in units for task_id, task in unit.tasks.items() if task_id.topology == name]
             handling += collector.handling(tasks)
             collector.stage(tasks, batch)
-        return Snapshot(self._take(), rows, batch, positions, handling, self._changelogs.collect(batch))
+        snapshot = Snapshot(self._stage.take(), rows, batch, moved, handling, self._changelogs.collect(batch))
+        if not moved and not snapshot.empty:
+            # With positions the group checks that we are still a member: nothing is committed without.
+            snapshot.positions = positions
+        return snapshot
 
     def stage(self, failed: Iterable[tuple[Collector, DeadLetter]]) -> Outputs:
         """Return the dead letters of handlers as records."""
         for collector, letter in failed:
             collector.stage((), Batch(), [letter])
-        return self._take()
-
-    def _take(self) -> Outputs:
-        outputs = {topic: staged.records for topic, staged in self._staging.items() if staged.records}
-        for staged in self._staging.values():
-            staged.records = []
-        return outputs
+        return self._stage.take()
 
 
 class Transactions:

@@ -31,7 +31,8 @@ SUFFIX = ".dead-letters"
 REPLAYED = "headrace-replayed"
 """The header of a replayed record: where its letter lies, as topic/partition@offset."""
 
-_OURS = tuple(f"headrace-{name}" for name in "topology step topic partition offset error message time".split())
+_NAMES = ("topology", "step", "topic", "partition", "offset", "error", "message", "time")
+_OURS = tuple(f"headrace-{name}" for name in _NAMES)
 _FETCH_MS = 1000
 _NOBODY = GroupMember("none")
 
@@ -67,9 +68,10 @@ class Letter:
     ) -> Letter:
         """Return a letter of a record (key, value, headers)."""
         key, value, headers = record
-        # Ours come last; a record that was replayed and has failed again has older ones of the same names before.
-        reason = {name.removeprefix("headrace-"): _text(text) for name, text in headers if name in _OURS}
-        own = tuple(header for header in headers if header[0] not in _OURS)
+        # Ours come last: the record may be a dead letter itself, that a topology has read, and bring such headers.
+        ours = headers[-len(_OURS) :] if tuple(name for name, _ in headers[-len(_OURS) :]) == _OURS else ()
+        own = tuple(headers[: len(headers) - len(ours)])
+        reason = {name: _text(text) for name, (_, text) in zip(_NAMES, ours, strict=False)}
         return cls(place, offset, time_ms, key, value, own, reason)
 
     @property

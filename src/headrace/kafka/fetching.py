@@ -74,6 +74,11 @@ class BatchConsumer(AIOKafkaConsumer):  # type: ignore[misc]
         for waiter in list(self._fetcher._fetch_waiters):
             self._fetcher._notify(waiter)
 
+    def is_drained(self, partition: Partition, position: int, *, within_ms: int) -> bool:
+        """Tell whether a broker has said, no longer ago than this, that there is nothing from ``position`` on."""
+        polled_ms, end = self.last_poll_timestamp(partition), self.highwater(partition)
+        return polled_ms is not None and end is not None and position >= end and _now_ms() - polled_ms <= within_ms
+
     async def stop(self) -> None:
         """Leave the group and close all connections."""
         # A task of the library's that is cancelled before its first step would cancel who stops the consumer.
@@ -88,6 +93,10 @@ class BatchConsumer(AIOKafkaConsumer):  # type: ignore[misc]
             raise BrokerError(message)
         member = coordinator.member_id if coordinator.generation >= 0 else ""
         return GroupMember(self._group_id, coordinator.generation, member, self._group_instance_id)
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 async def fetch_columns(

@@ -3,6 +3,10 @@
 The transport calls it with partitions and batches; it answers with positions. All units of a worker
 are cut together and committed in one transaction (see docs/adr): the cost of a commit does not grow
 with the number of partitions, and a worker that lost its place in the group cannot commit at all.
+
+What the producer does, and what gives units another owner, holds ``_turn``: a checkpoint, recovery, an assignment. A
+checkpoint that fails closes all units before it lets go, so whoever comes next finds what was committed or nothing.
+``lost`` waits for nobody: it closes all units at once, and what is under way finds out by the number of the ``_life``.
 """
 
 from __future__ import annotations
@@ -11,24 +15,23 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
-from headrace.kafka.changelog import Changelogs
-from headrace.kafka.checkpoint import AnyProducer, Cutter, Snapshot, Staging, Transactions
+from headrace.errors import HeadraceError
+from headrace.kafka.changelog import Changelogs, forms
+from headrace.kafka.checkpoint import AnyProducer, Cutter, Snapshot, Stage, Transactions
 from headrace.kafka.client import Client
-from headrace.kafka.dead_members import fence_dead
 from headrace.kafka.errors import BrokerError, StaleMemberError
+from headrace.kafka.holding import Backoff, FleetCounters, Holding
 from headrace.kafka.intake import Control
-from headrace.kafka.layout import Component, Layout
-from headrace.kafka.model import Fetched, GroupMember, Partition, Position
-from headrace.kafka.names import transactional_id
-from headrace.kafka.offsets import End, committed, list_offsets
-from headrace.kafka.restoring import Restorer, put_position
+from headrace.kafka.layout import Layout
+from headrace.kafka.local_positions import LocalPositions
+from headrace.kafka.model import Fetched, GroupMember, Partition
+from headrace.kafka.opening import Opened, Opener, Topics, is_final
+from headrace.kafka.restoring import Restorer
 from headrace.kafka.rows import RowCodec
 from headrace.kafka.settings import FleetSettings
-from headrace.kafka.unit import Note, State, TaskId, Unit
-from headrace.operators.build import generate
+from headrace.kafka.unit import State
 from headrace.operators.heads import exchange_types
 from headrace.runtime.collect import Collector, handle
 from headrace.state.overlay import OverlayBackend
@@ -36,31 +39,6 @@ from headrace.state.protocol import Backend
 
 _log = logging.getLogger("headrace.fleet")
 _ADVANCE_S = 0.1
-
-UnitId = tuple[str, int]
-"""Component and partition."""
-
-
-@dataclass(slots=True)
-class FleetCounters:
-    """What has happened since the worker started."""
-
-    commits: int = 0
-    commit_failures: int = 0
-    reopened: int = 0
-    fenced_workers: int = 0
-    dropped_batches: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Topics:
-    """What is known of topics: the partition count of each, asked once at the start."""
-
-    partitions: Mapping[str, int]
-
-    def count(self, topic: str) -> int:
-        """Return the number of partitions; 1 for a topic that is made by its first record."""
-        return self.partitions.get(topic, 1)
 
 
 class Fleet:
@@ -76,198 +54,152 @@ class Fleet:
         producer: AnyProducer,
         restorer: Restorer,
         backend: Backend,
+        positions: LocalPositions,
         now_ms: Callable[[], int],
     ) -> None:
         """Begin with no units. The producer has been started."""
         self.topics = frozenset(topic for component in layout.components for topic in component.topics)
         self.layout, self.settings, self.counters = layout, settings, FleetCounters()
-        self._counts, self._client, self._producer, self._restorer, self._now_ms = (
+        self._counts, self._producer, self._restorer = topics, producer, restorer
+        self.backend, self.positions = OverlayBackend(backend), positions
+        self._opener = Opener(
+            layout,
+            settings.group,
             topics,
-            client,
-            producer,
-            restorer,
-            now_ms,
+            client=client,
+            producer=producer,
+            restorer=restorer,
+            backend=self.backend,
+            now_ms=now_ms,
         )
-        self.backend = OverlayBackend(backend)
-        self._codes = {TaskId(plan.name, code.agent): code for plan in layout.plans for code in generate(plan)}
-        self._staging: dict[str, Staging] = {}
-        self.collectors = {plan.name: Collector(plan, self._stage) for plan in layout.plans}
-        changelogs = Changelogs({changelog.store: changelog.topic for changelog in layout.changelogs})
-        self._cutter = Cutter(settings.worker, self.collectors, self._staging, changelogs)
+        self._stage = Stage()
+        self.collectors = {plan.name: Collector(plan, self._stage.topic) for plan in layout.plans}
+        self._changelogs = Changelogs(layout.changelogs, forms(layout.plans), now_ms)
+        self._cutter = Cutter(settings.worker, self.collectors, self._stage, self._changelogs)
         codecs = {
             f"{plan.name}/{step.id}": (topic, RowCodec(*exchange_types(plan, step)))
             for topic, (plan, step) in layout.repartitions.items()
         }
         self._transactions = Transactions(producer, codecs, topics.count, now_ms)
-        self.units: dict[UnitId, Unit] = {}
-        self._openings: dict[UnitId, asyncio.Task[None]] = {}
-        self._by_partition: dict[Partition, Unit] = {}
-        self._committed: dict[Partition, Position] = {}
+        self._held = Holding()
+        self.units = self._held.units
         self.control: Control | None = None
         self._member: GroupMember | None = None
-        self._committing = asyncio.Lock()
+        self._assigned: frozenset[Partition] = frozenset()
+        self._turn = asyncio.Lock()
+        self._life = 0
+        """Counts how often all units were closed."""
+        self._dropped = False
+        self._settled = True
+        """Whether the producer's last transaction is known to be over."""
+        self._sending: asyncio.Task[None] | None = None
+        self._mending: asyncio.Task[None] | None = None
+        self._backoff = Backoff()
         self._wake = asyncio.Event()
         self._closed = False
         self._paused = False
         self.failure: BaseException | None = None
-
-    def _stage(self, topic: str) -> Staging:
-        found = self._staging.get(topic)
-        if found is None:
-            found = self._staging[topic] = Staging()
-        return found
+        """What this worker cannot go on after: nothing is committed any more."""
 
     # -- the group ------------------------------------------------------------------------------
 
     async def assign(self, partitions: set[Partition], member: GroupMember) -> Mapping[Partition, int]:
         """Take over these partitions; return where to read those whose units can go on at once."""
-        self._member = member
-        wanted = self._wanted(partitions)
-        for unit_id in [unit_id for unit_id in self.units if unit_id not in wanted]:
-            self._close(unit_id)
-        running: dict[Partition, int] = {}
-        fresh = []
-        for unit_id, (component, topics) in wanted.items():
-            unit = self.units.get(unit_id)
-            if unit is not None and unit.state is State.SUSPENDED:
-                unit.become(State.RUNNING)
-                running |= {Partition(topic, unit.partition): at for topic, at in unit.positions.items()}
-            else:
-                if unit is not None:
-                    self._close(unit_id)
-                fresh.append((component, unit_id[1], topics))
-        if fresh:
-            await self._open(fresh)
-        return running
+        await self._stop_mending()
+        async with self._turn:
+            before, self._member, self._assigned = self._member, member, frozenset(partitions)
+            # In a generation that we took no part in, others may have had our partitions.
+            following = before is not None and 0 <= member.generation - before.generation <= 1
+            wanted = self._opener.wanted(partitions)
+            running: dict[Partition, int] = {}
+            for unit_id, unit in list(self.units.items()):
+                topics = wanted[unit_id][1] if unit_id in wanted else ()
+                if following and unit.state is State.SUSPENDED and unit.positions.keys() == set(topics):
+                    unit.become(State.RUNNING)
+                    running |= {Partition(topic, unit.partition): unit.next_offset(topic) for topic in topics}
+                else:
+                    self._held.close(unit_id)
+            _log.info("generation %d: %d units, %d go on", member.generation, len(wanted), len(self.units))
+            if self.control is not None:
+                self._restorer.follow(self._opener.copies(self.control))
+            self._backoff.reset()
+            self._mend()
+            return running
 
-    def _wanted(self, partitions: Iterable[Partition]) -> dict[UnitId, tuple[Component, list[str]]]:
-        found: dict[UnitId, tuple[Component, list[str]]] = {}
-        by_topic = {topic: component for component in self.layout.components for topic in component.topics}
-        for topic, number in sorted(partitions):
-            component = by_topic[topic]
-            found.setdefault((component.name, number), (component, []))[1].append(topic)
-        return found
-
-    async def _open(self, fresh: list[tuple[Component, int, list[str]]]) -> None:
-        """Make units at the committed positions, and have them restored one by one, in the background."""
-        await self._fence_dead()
-        partitions = [Partition(topic, number) for _, number, topics in fresh for topic in topics]
-        positions = await committed(self._client, self.settings.group, partitions)
-        unknown = [partition for partition, position in positions.items() if position is None]
-        first = await list_offsets(self._client, unknown, End.EARLIEST)
-        for component, number, topics in fresh:
-            at = {p: positions[p] or Position(first[p]) for p in (Partition(topic, number) for topic in topics)}
-            self._committed |= at
-            unit = self._unit(component, number, {p.topic: position.offset for p, position in at.items()})
-            notes = {p.topic: Note.decode(position.metadata) for p, position in at.items()}
-            unit.become(State.RESTORING)
-            self.units[component.name, number] = unit
-            self._by_partition |= dict.fromkeys(unit.partitions, unit)
-            task = asyncio.create_task(self._restore(unit, notes), name=f"restore {component.name}/{number}")
-            self._openings[component.name, number] = task
-
-    async def _fence_dead(self) -> None:
-        control = self.control
-        prefix = transactional_id(self.settings.group, "")
-        live = {self._producer.transactional_id}
-        if control is not None:
-            live |= {peer.transactional_id for peer in control.peers()}
-        dead = await fence_dead(self._client, prefix, live)
-        if dead:
-            self.counters.fenced_workers += len(dead)
-            _log.warning("fenced workers that left transactions open: %s", ", ".join(dead))
-
-    def _unit(self, component: Component, number: int, topics: Mapping[str, int]) -> Unit:
-        senders = {}
-        for reading in component.readings:
-            if reading.exchange:
-                upstream = self.layout.component_of(reading.plan, reading.head.agent)
-                senders[reading.topic] = max(self._counts.count(topic) for topic in upstream.topics)
-        spread = {plan.name: self._spread(plan.name) for plan in self.layout.plans}
-        return Unit(
-            component,
-            number,
-            self._codes,
-            self.backend,
-            topics=topics,
-            spread=spread,
-            senders=senders,
-            now_ms=self._now_ms,
-        )
-
-    def _spread(self, topology: str) -> int:
-        counts = [self._counts.count(t) for t, (plan, _) in self.layout.repartitions.items() if plan.name == topology]
-        return max(counts, default=1)
-
-    async def _restore(self, unit: Unit, notes: Mapping[str, Note]) -> None:
-        changelogs = [c for c in self.layout.changelogs if c.component == unit.component.name]
+    async def _restore(self, opened: Opened) -> None:
+        unit = opened.unit
         try:
-            await self._restorer.restore(Partition(c.topic, unit.partition) for c in changelogs)
-            unit.open(notes)
-            unit.become(State.RUNNING)
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:
+            await self._opener.restore(opened)
+        except Exception as error:
             self._fail(error)
             return
-        finally:
-            self._openings.pop((unit.component.name, unit.partition), None)
-        if self.control is not None:
-            for topic, offset in unit.positions.items():
-                self.control.start(Partition(topic, unit.partition), offset)
-
-    def _close(self, unit_id: UnitId) -> None:
-        unit = self.units.pop(unit_id)
-        opening = self._openings.pop(unit_id, None)
-        if opening is not None:
-            opening.cancel()
-        for partition in unit.partitions:
-            self._by_partition.pop(partition, None)
-            self._committed.pop(partition, None)
-        unit.become(State.CLOSED)
+        if self._held.restored(unit) and self.control is not None:
+            for topic in unit.positions:
+                self.control.start(Partition(topic, unit.partition), unit.next_offset(topic))
 
     async def revoke(self, partitions: set[Partition]) -> None:
-        """Commit what was done; the units wait for the next generation."""
-        await self.checkpoint()
-        for unit_id, unit in list(self.units.items()):
-            if unit.state is State.RUNNING:
-                unit.become(State.SUSPENDED)
-            else:
-                self._close(unit_id)
+        """Commit what was done; the units wait for the next generation.
+
+        Raises:
+            HeadraceError: it was not committed. All units are closed.
+        """
+        await self._stop_mending()
+        async with self._turn:
+            self._assigned, self._paused = frozenset(), False
+            await self._checkpoint()
+            self._held.suspend()
 
     async def lost(self) -> None:
-        """Drop everything that was not committed."""
-        async with self._committing:
-            await self._drop()
+        """Drop everything that was not committed, at once."""
+        self._assigned = frozenset()
+        self._drop()
+        if self._sending is not None:
+            self._sending.cancel()
+        await self._stop_mending()
 
-    async def _drop(self) -> None:
-        """Take back the open transaction and close all units. The lock is held."""
+    def _drop(self) -> None:
+        """Close all units, and take back what they did since the last commit."""
+        self._life += 1
+        self._changelogs.forget()
+        self._settled = False
+        self._paused = False
+        if self.control is not None:
+            self.control.pause(list(self._held.by_partition))
         self.backend.discard()
-        for staged in self._staging.values():
-            staged.records = []
-        for unit_id in list(self.units):
-            self._close(unit_id)
-        await self._producer.recover()
+        self._stage.take()
+        self._dropped |= bool(self.units)
+        self._held.close_all()
+
+    async def _stop_mending(self) -> None:
+        mending, self._mending = self._mending, None
+        if mending is not None:
+            mending.cancel()
+            await asyncio.gather(mending, return_exceptions=True)
 
     # -- records --------------------------------------------------------------------------------
 
     def take(self, batch: Fetched) -> None:
         """Process a batch if it is the next one of a running unit."""
-        unit = self._by_partition.get(Partition(batch.topic, batch.partition))
+        unit = self._held.by_partition.get(Partition(batch.topic, batch.partition))
         if unit is None or unit.state is not State.RUNNING:
             self.counters.dropped_batches += 1
             return
-        if not unit.take(batch):
+        try:
+            taken = unit.take(batch)
+            if taken and unit.merging:
+                unit.merge(patient=True)
+        except Exception as error:
+            self._fail(error)  # the batch is half done: from here on nothing may be committed
+            raise
+        if not taken:
             self.counters.dropped_batches += 1
             if self.control is not None:
                 place = Partition(batch.topic, batch.partition)
                 self.control.seek(place, unit.next_offset(batch.topic))
             return
-        if unit.merging:
-            unit.merge(patient=True)
         if self._full and not self._paused and self.control is not None:
             self._paused = True
-            self.control.pause(list(self._by_partition))
+            self.control.pause(list(self._held.by_partition))
             self._wake.set()
 
     def partitions(self, topic: str) -> int:
@@ -276,14 +208,8 @@ class Fleet:
 
     @property
     def _full(self) -> bool:
-        settings = self.settings
-        if sum(unit.state_bytes for unit in self.units.values()) > settings.cache_bytes:
-            return True
-        return sum(unit.output_bytes for unit in self.units.values()) > settings.output_bytes
-
-    @property
-    def _running(self) -> list[Unit]:
-        return [unit for unit in self.units.values() if unit.state is State.RUNNING]
+        held, settings = self._held, self.settings
+        return held.state_bytes > settings.cache_bytes or held.output_bytes > settings.output_bytes
 
     # -- checkpoints ----------------------------------------------------------------------------
 
@@ -307,83 +233,149 @@ class Fleet:
             try:
                 await self.checkpoint()
             except BrokerError as error:
-                await self._recover(error)
+                self._retry(error)
+            if self._assigned and self._mending is None and self._backoff.over:
+                self._mend()
 
     def _advance(self) -> None:
-        behind = frozenset(self.topics) if self._paused else frozenset()
-        for unit in self._running:
-            if unit.merging:
-                unit.merge(patient=not unit.overdue(self.settings.max_task_idle))
-            unit.advance(behind=behind | unit.waiting)
+        drained = self.control.drained() if self.control is not None else frozenset()
+        try:
+            for unit in self._held.running:
+                if unit.merging:
+                    unit.merge(patient=not unit.overdue(self.settings.max_task_idle))
+                unit.advance(behind=unit.waiting | {p.topic for p in unit.partitions - drained})
+        except Exception as error:
+            self._fail(error)
+            raise
 
     async def checkpoint(self) -> None:
         """Cut, and commit what was cut; what is processed meanwhile belongs to the next one.
 
         Raises:
-            BrokerError: it is not committed. The units must be opened anew.
-            StateError: local state cannot be written.
+            BrokerError: it is not committed. All units are closed.
+            HeadraceError: it is not committed, and the worker cannot go on.
         """
-        async with self._committing:
-            member = self._member
-            if member is None or not self._running:
-                return
-            snapshot = self._cutter.cut(self._running, self._committed)
-            if snapshot.empty:
-                return
-            await self._commit(snapshot, member)
+        async with self._turn:
+            await self._checkpoint()
+
+    async def _checkpoint(self) -> None:
+        if self.failure is not None:
+            message = "nothing is committed after a failure"
+            raise HeadraceError(message) from self.failure
+        member, life = self._member, self._life
+        if member is None or not self._held.running:
+            return
+        try:
+            snapshot = self._cutter.cut(self._held.running, self._held.committed)
+            if not snapshot.empty:
+                await self._commit(snapshot, member)
+        except BaseException as error:
+            if life == self._life:
+                self._drop()
+            elif isinstance(error, asyncio.CancelledError) and not _cancelled():
+                message = "the group went on without this worker while it committed"
+                raise StaleMemberError(message) from error
+            if isinstance(error, Exception) and not isinstance(error, BrokerError):
+                self._fail(error)
+            raise
+        self._evict()
 
     async def _commit(self, snapshot: Snapshot, member: GroupMember) -> None:
+        life = self._life
         self.backend.write(snapshot.batch)
+        failed = self._cutter.stage(await handle(snapshot.handling)) if snapshot.handling else {}
+        if life != self._life:
+            message = "the group went on without this worker before it could commit"
+            raise StaleMemberError(message)
+        self._settled = False
         self._producer.begin()
         self._transactions.append(snapshot)
-        if snapshot.handling:
-            self._transactions.append_outputs(self._cutter.stage(await handle(snapshot.handling)))
-        await self._transactions.commit(snapshot, member)
+        self._transactions.append_outputs(failed)
+        self._sending = asyncio.create_task(self._transactions.commit(snapshot, member), name="headrace-commit")
+        try:
+            await self._sending
+        finally:
+            self._sending = None
+        if life != self._life:
+            return  # it is committed all the same: whoever opens the units next finds it
+        self._settled = True
         for partition in snapshot.changes:
-            put_position(snapshot.batch, partition, self._producer.ends[partition])
+            changelog, end = self._changelogs.by_topic[partition.topic], self._producer.ends[partition]
+            self.positions.put(snapshot.batch, changelog, partition.partition, end)
         self.backend.settle()
-        self._committed |= snapshot.positions
+        self._held.committed |= snapshot.positions
         self.counters.commits += 1
-        self._evict()
-        if self._paused and not self._full and self.control is not None:
-            self._paused = False
-            self.control.resume(list(self._by_partition))
 
     def _evict(self) -> None:
-        units = self._running
-        total, kept = sum(unit.state_bytes for unit in units), self.settings.cache_bytes // 2
-        if total > kept:
-            for unit in units:
-                unit.evict(kept, total)
-
-    async def _recover(self, error: BrokerError) -> None:
-        """Go back to what was committed: abort, close all units, open them at the committed positions."""
-        self.counters.commit_failures += 1
-        _log.warning("a checkpoint was not committed, going back to the last one: %s", error)
-        async with self._committing:
-            owned = set(self._by_partition)
-            if self.control is not None:
-                self.control.pause(list(owned))
+        self._held.evict(self.settings.cache_bytes)
+        if self._paused and not self._full and self.control is not None:
             self._paused = False
-            await self._drop()
-            if isinstance(error, StaleMemberError) or not owned:
-                return  # the group has moved on: the next assignment opens what is ours then
-            self.counters.reopened += 1
-            await self._open(
-                [(component, unit_id[1], topics) for unit_id, (component, topics) in self._wanted(owned).items()]
-            )
+            self.control.resume(list(self._held.by_partition))
+
+    # -- failures -------------------------------------------------------------------------------
+
+    def _retry(self, error: BrokerError) -> None:
+        """Go back to what was committed, soon; or not at all, if that cannot help."""
+        self.counters.commit_failures += 1
+        if is_final(error):
+            self._fail(error)
+            return
+        # A stale member is told by the next assignment what is its own. If there is none, look again.
+        stale = isinstance(error, StaleMemberError)
+        self._backoff.wait(self.settings.session_timeout.total_seconds() if stale else None)
+        _log.warning("going back to the last checkpoint: %s", error)
+
+    def _mend(self) -> None:
+        """Open the units of all assigned partitions that have none, in the background."""
+        if any(unit_id not in self.units for unit_id in self._opener.wanted(self._assigned)):
+            self._mending = asyncio.create_task(self._reopen(), name="headrace-mend")
+
+    async def _reopen(self) -> None:
+        try:
+            async with self._turn:
+                life = self._life
+                if not self._settled:
+                    await self._producer.recover()
+                    self._settled = True
+            # The units that run go on committing meanwhile.
+            wanted = self._opener.wanted(self._assigned)
+            missing = {unit_id: one for unit_id, one in wanted.items() if unit_id not in self.units}
+            opened = await self._opener.open(missing, self.control)
+            self.counters.fenced_workers = self._opener.fenced
+            if life == self._life:
+                self._backoff.reset()
+                self.counters.reopened += self._dropped
+                self._dropped = False
+                for one in opened:
+                    self._held.begin(one, self._restore(one))
+        except BrokerError as error:
+            self._retry(error)
+        except Exception as error:
+            self._fail(error)
+        finally:
+            if self._mending is asyncio.current_task():
+                self._mending = None
 
     def _fail(self, error: BaseException) -> None:
-        self.failure = error
+        self.failure = self.failure or error
         self._wake.set()
 
     async def close(self) -> None:
         """Stop making checkpoints; what is not committed is dropped."""
         self._closed = True
         self._wake.set()
-        for task in list(self._openings.values()):
-            task.cancel()
-        await asyncio.gather(*self._openings.values(), return_exceptions=True)
-        await self._restorer.close()
-        await self._producer.close()
-        self.backend.close()
+        await self._stop_mending()
+        await self._held.stop_restoring()
+        async with self._turn:
+            await self._restorer.close()
+            await self._producer.close()
+            self.backend.close()
+
+
+def _cancelled() -> bool:
+    """Tell whether somebody wants this task to end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+__all__ = ["Fleet", "FleetCounters", "Topics"]

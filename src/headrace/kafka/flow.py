@@ -25,8 +25,12 @@ from headrace.kafka.model import Fetched, GroupMember, Partition
 
 _log = logging.getLogger(__name__)
 _POLL_MS = 1000
+_LATELY_MS = 2000  # a partition with nothing new is asked for all the time
 _CORRUPT_TRIES = 3
 _RETRY_S = 0.1
+_TURNS = 10
+"""Turns of the event loop between two steps of processing. An answer of a broker takes about as many to reach the one
+who waits for it: with one turn, a commit of a worker that catches up waits for fifty steps of processing."""
 
 
 class Consumer(Protocol):
@@ -46,6 +50,9 @@ class Consumer(Protocol):
 
     def resume(self, *partitions: Partition) -> None:
         """Deliver again."""
+
+    def is_drained(self, partition: Partition, position: int, *, within_ms: int) -> bool:
+        """Tell whether there was nothing from a position on, a moment ago."""
 
     async def fetch(
         self, *partitions: Partition, timeout_ms: int = 0, max_records: int | None = None
@@ -160,6 +167,11 @@ class Flow:
             self._paused.difference_update(waiting)
             self._consumer.resume(*waiting)
 
+    def drained(self) -> frozenset[Partition]:
+        """Return the partitions that were read to their end, as far as brokers have said lately."""
+        consumer = self._consumer
+        return frozenset(p for p, at in self._next.items() if consumer.is_drained(p, at, within_ms=_LATELY_MS))
+
     def membership(self) -> GroupMember:
         """Return our place in the group, as of the last rebalance."""
         if self._member is None:
@@ -201,7 +213,8 @@ class Flow:
                     continue
                 self._next[partition] = batch.next_offset
                 self._intake.take(batch)
-            await asyncio.sleep(0)  # a fetch that finds something does not wait: let others run
+            for _ in range(_TURNS):  # a fetch that finds something does not wait: let others run
+                await asyncio.sleep(0)
 
     async def _guard(self, work: Awaitable[None]) -> None:
         """Report what ends a task of ours: nobody awaits it."""

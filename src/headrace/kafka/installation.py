@@ -10,25 +10,33 @@ from typing import Any
 
 from headrace.errors import StateError, StateLocked
 from headrace.kafka.at_least_once import AtLeastOnceProducer
+from headrace.kafka.changelog import forms
 from headrace.kafka.checkpoint import AnyProducer
 from headrace.kafka.client import Client, connect
 from headrace.kafka.fetching import BatchConsumer
 from headrace.kafka.fleet import Fleet
 from headrace.kafka.intake import Control
 from headrace.kafka.layout import Layout, lay_out
+from headrace.kafka.local_positions import LocalPositions
 from headrace.kafka.model import Partition
 from headrace.kafka.names import transactional_id
 from headrace.kafka.producing import ProducerOptions, TransactionalProducer
-from headrace.kafka.restoring import Restorer, position_of
+from headrace.kafka.restoring import Restorer
 from headrace.kafka.security import connection_options
 from headrace.kafka.settings import FleetSettings, Guarantee
 from headrace.kafka.topics import prepare_topics
 from headrace.kafka.topics_admin import TopicAdmin
-from headrace.kafka.transport import TransportOptions, attach
+from headrace.kafka.transport import Leave, TransportOptions, attach
 from headrace.plan import Plan, compile_plan
 from headrace.runtime.engine import check_plan
 from headrace.state.rocksdb import RocksBackend
 from headrace.topology.topology import Topology
+
+_STEP_RECORDS = 2_000
+"""Processed in one step of the event loop. A commit takes about ten steps, each waits for one of processing: a worker
+that catches up would commit after seconds with 10,000 (0.25 s of a loaded core)."""
+_DAMAGED = "DAMAGED"
+"""A file that says that what was read of the directory was of no use: the next start builds it anew."""
 
 
 def install(app: Any, *topologies: Topology, settings: FleetSettings) -> Installation:
@@ -60,6 +68,10 @@ class Installation:
             held=self._held,
             transactional_id=self._name,
             standbys=settings.standbys,
+            # Who stops tells the group, and others go on at once: nobody knows whether it comes back. Who is killed
+            # and comes back within the session, under the same name, finds its tasks and its disk as they were.
+            leave=Leave.ALWAYS,
+            max_records=_STEP_RECORDS,
             partition_fetch_bytes=settings.fetch_bytes,
             opening=self._open,
             closing=self._close,
@@ -83,7 +95,10 @@ class Installation:
             **security,
         )
         await consumer.start()
-        restorer = Restorer(client, consumer, backend, self.layout.changelogs)
+        positions = LocalPositions(backend, _now_ms)
+        restorer = Restorer(
+            client, consumer, backend, self.layout.changelogs, forms(self.layout.plans), positions=positions
+        )
         restorer.wiped = wiped
         fleet = self.fleet = Fleet(
             self.layout,
@@ -93,7 +108,8 @@ class Installation:
             producer=producer,
             restorer=restorer,
             backend=backend,
-            now_ms=lambda: time.time_ns() // 1_000_000,
+            positions=positions,
+            now_ms=_now_ms,
         )
         fleet.control = self.control
         self._intake.fleet = fleet
@@ -109,6 +125,12 @@ class Installation:
             await self.fleet.close()
         if self._running is not None:
             await asyncio.gather(self._running, return_exceptions=True)
+        if (
+            self.fleet is not None
+            and isinstance(self.fleet.failure, StateError)
+            and "damaged" in str(self.fleet.failure)
+        ):
+            (self.settings.state_dir / _DAMAGED).touch()
         if self._client is not None:
             await self._client.close()
 
@@ -120,10 +142,14 @@ class Installation:
         for number, component in enumerate(self.layout.components):
             for changelog in (c for c in self.layout.changelogs if c.component == component.name):
                 for partition in range(self.fleet.partitions(changelog.topic)):
-                    found = position_of(self.fleet.backend.base, Partition(changelog.topic, partition))
+                    found = self.fleet.positions.get(Partition(changelog.topic, partition))
                     if found is not None:
                         held[number, partition] = held.get((number, partition), 0) + found
         return held
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 class _Door:
@@ -149,6 +175,8 @@ def _producer(client: Client, name: str, settings: FleetSettings) -> AnyProducer
 
 def _open_state(settings: FleetSettings, plans: Sequence[Plan]) -> tuple[RocksBackend, int]:
     """Open local state; what cannot be read, or is of another plan, is removed and counted: changelogs have it all."""
+    if (settings.state_dir / _DAMAGED).exists():
+        shutil.rmtree(settings.state_dir, ignore_errors=True)
     for attempt in range(2):
         backend = None
         try:

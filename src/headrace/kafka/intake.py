@@ -79,6 +79,12 @@ class Control(Protocol):
     def resume(self, partitions: Collection[Partition]) -> None:
         """Deliver again, where it was paused."""
 
+    def drained(self) -> frozenset[Partition]:
+        """Return the partitions that were read to their end, as far as brokers have said lately.
+
+        Those left out may have records: a broker that does not answer says nothing about silence.
+        """
+
     def membership(self) -> GroupMember:
         """Return our place in the group, as of the last rebalance; also after it was lost, so that commits fail.
 

@@ -164,6 +164,10 @@ class Link:
         """Deliver again."""
         self.flow.resume(partitions)
 
+    def drained(self) -> frozenset[Partition]:
+        """Return the partitions that were read to their end."""
+        return self.flow.drained()
+
     def membership(self) -> GroupMember:
         """Return our place in the group."""
         return self.flow.membership()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import ssl
 import time
 from contextlib import suppress
@@ -17,6 +18,7 @@ from aiokafka.errors import (
     SaslAuthenticationFailed,
     UnsupportedSaslMechanismError,
 )
+from aiokafka.protocol.metadata import MetadataRequest
 
 from headrace.errors import ConfigError
 from headrace.kafka.errors import NotAuthorizedError, UnreachableError
@@ -68,9 +70,8 @@ async def _try(address: str, settings: FleetSettings, security: dict[str, Any], 
     """Return what is wrong with a broker that may be mended by waiting; None if it answers."""
     host, _, port = address.rpartition(":")
     try:
-        connection = await asyncio.wait_for(
-            create_conn(host.strip("[]"), int(port), request_timeout_ms=int(seconds * 1000), **security), seconds
-        )
+        async with asyncio.timeout(seconds):
+            await _ask(host.strip("[]"), int(port), request_timeout_ms=int(seconds * 1000), **security)
     except _REFUSED as error:
         message = (
             f"{address} refuses the login of {settings.sasl_username!r} by {settings.sasl_mechanism}: "
@@ -86,16 +87,28 @@ async def _try(address: str, settings: FleetSettings, security: dict[str, Any], 
         return f"no answer in {seconds:.1f} s"
     except (KafkaError, OSError) as error:
         return _guess(error, settings)
-    with suppress(Exception):
-        connection.close()
     return None
 
 
+async def _ask(host: str, port: int, **options: Any) -> None:
+    """Connect, log in, and ask something: a broker that wants a login takes the connection, and hangs up then."""
+    connection = await create_conn(host, port, **options)
+    try:
+        await connection.send(MetadataRequest([]))
+    finally:
+        with suppress(Exception):
+            connection.close()
+
+
 def _guess(error: Exception, settings: FleetSettings) -> str:
-    if isinstance(error, OSError) and error.strerror and error.errno is not None:
-        return error.strerror
-    # A broker that hears another protocol than it expects hangs up.
-    return f"{_text(error)}: does this port want another security_protocol than {settings.security_protocol}?"
+    if isinstance(error, OSError) and not isinstance(error, ConnectionResetError | BrokenPipeError):
+        number = error.errno or 0
+        return os.strerror(number) if number > 0 else error.strerror or str(error)
+    # A broker that hears another protocol than it expects hangs up; so it does if it misses a certificate.
+    other = f"another security_protocol than {settings.security_protocol}"
+    if settings.security_protocol.endswith("SSL") and settings.ssl_certfile is None:
+        other = f"a certificate of this worker (ssl_certfile), or {other}"
+    return f"{_text(error)}: does this port want {other}?"
 
 
 def _other(settings: FleetSettings) -> str:

@@ -15,7 +15,7 @@ from headrace.config import Bytes, Duration, Settings
 
 _POSITIVE = Field(gt=timedelta(0))
 _PORT = 9092
-_GROUP = re.compile(r"[A-Za-z0-9._-]+")
+_NAME = re.compile(r"[A-Za-z0-9._-]{1,200}")
 
 
 def _addresses(text: str) -> str:
@@ -38,10 +38,10 @@ def _addresses(text: str) -> str:
     return ",".join(found)
 
 
-def _group(text: str) -> str:
-    """Refuse what cannot stand at the beginning of a topic's name."""
-    if not _GROUP.fullmatch(text):
-        msg = "expected letters, digits, '.', '_' and '-': internal topics begin with it"
+def _name(text: str) -> str:
+    """Refuse what brokers do not take in the names of topics and members."""
+    if not _NAME.fullmatch(text):
+        msg = "expected letters, digits, '.', '_' and '-', at most 200"
         raise ValueError(msg)
     return text
 
@@ -62,9 +62,9 @@ class FleetSettings(Settings):
 
     brokers: Annotated[str, AfterValidator(_addresses)]
     """Addresses of brokers as host:port, separated by commas. Some of them will do: they know the others."""
-    group: Annotated[str, AfterValidator(_group)]
+    group: Annotated[str, AfterValidator(_name)]
     """The consumer group; it names the fleet, and its internal topics begin with it."""
-    worker: str = Field(default_factory=socket.gethostname)
+    worker: Annotated[str, AfterValidator(_name)] = Field(default_factory=socket.gethostname)
     """This worker's name, unique in the group and the same after a restart: a pod's name."""
     state_dir: Path = Path(".headrace-fleet")
     """Where local state lies. It may be lost: it is built anew from the changelogs."""

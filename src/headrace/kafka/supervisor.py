@@ -40,8 +40,8 @@ class Restarts:
     """After living for that long, a process that dies is restarted at once, as if it were the first time."""
     most: int = 10
     """So often in a row, each within ``healthy_s``, a process may die; then all stop."""
-    stop_s: float = 45.0
-    """Longer than a worker takes to give up a commit: what then still runs is killed."""
+    stop_s: float = 25.0
+    """Longer than a worker takes to give up its last commit: what then still runs is killed."""
 
     def pause_s(self, failures: int) -> float:
         """Return how long to wait before the next start, after so many failures in a row.

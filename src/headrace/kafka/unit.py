@@ -17,6 +17,7 @@ from headrace.errors import InternalError
 from headrace.kafka.layout import Component, Reading
 from headrace.kafka.model import Fetched, Partition, Position
 from headrace.kafka.rows import Part, RowCodec
+from headrace.kafka.tombstones import Tombstones, runs
 from headrace.operators.agent import AgentCode
 from headrace.operators.heads import exchange_types
 from headrace.operators.logic import NEVER_MS
@@ -89,6 +90,7 @@ class _Way:
     task: Task
     channels: list[Channel]
     codec: RowCodec | None
+    tombstones: Tombstones | None
 
     @property
     def name(self) -> str:
@@ -165,7 +167,8 @@ class Unit:
             for n in range(count)
         ]
         codec = RowCodec(*exchange_types(reading.plan, reading.head)) if reading.exchange else None
-        way = _Way(reading, task, channels, codec)
+        tombstones = None if reading.exchange else Tombstones(reading.plan, reading.head, task)
+        way = _Way(reading, task, channels, codec, tombstones)
         saved = note.channels.get(way.name, []) if note is not None else []
         for channel, (watermark_ms, floor_ms, idle) in zip(channels, saved, strict=False):
             channel.watermark_ms, channel.floor_ms, channel.idle = watermark_ms, floor_ms, idle
@@ -229,10 +232,21 @@ class Unit:
             self.records_in += len(batch.values)
             for way in ways:
                 if way.codec is None:
-                    self._feed(way, batch)
+                    self._read(way, batch)
                 else:
                     self._receive(way, way.codec, batch)
         self.positions[batch.topic] = batch.next_offset
+
+    def _read(self, way: _Way, batch: Fetched) -> None:
+        """Feed a batch of a source; records without a value remove rows of tables, in their turn."""
+        if None not in batch.values or not way.tombstones:
+            self._feed(way, batch)
+            return
+        for begin, end in runs(batch):
+            if begin < end:
+                self._feed(way, _slice(batch, begin, end, batch.offsets[begin], batch.next_offset))
+            if end < len(batch) and not way.tombstones.take(batch.keys[end]):
+                self._feed(way, _slice(batch, end, end + 1, batch.offsets[end], batch.next_offset))
 
     def _feed(self, way: _Way, batch: Fetched) -> None:
         (channel,) = way.channels

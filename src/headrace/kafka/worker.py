@@ -27,7 +27,7 @@ from headrace.plan import Plan
 
 _log = logging.getLogger("headrace.worker")
 _HEARTBEATS = 5.0  # in a session
-_LONGEST_STOP_S = 30.0
+_LONGEST_STOP_S = 20.0  # orchestrators kill after 30 s
 _WATCH_S = 0.25
 
 Watch = Callable[[WorkerStatus], None]
@@ -154,6 +154,8 @@ class _Run:
                 if self._on_ready is not None:
                     self._on_ready(installation)
                 await self._until_stopped(app.wait_until_stopped())
+        except Exception as error:
+            raise _told(error) from error
         finally:
             watching.cancel()
             self._look(installation)
@@ -201,4 +203,4 @@ def _told(reason: BaseException) -> HeadraceError:
         if isinstance(cause, HeadraceError):
             return cause
         cause = cause.__cause__
-    return HeadraceError(f"the worker stopped: {type(reason).__name__}: {reason}")
+    return HeadraceError(f"the worker stopped: {type(reason).__name__}: {reason} (headrace --debug worker: where)")

@@ -26,10 +26,20 @@ async def call_handler(node: Handle, rows: Sequence[Row]) -> list[tuple[Row, Exc
                         await asyncio.wait_for(node.function(row), node.timeout_ms / 1000)
             except Exception as error:
                 return row, error
+            except asyncio.CancelledError:
+                if _is_cancelled():
+                    raise
+                return row, RuntimeError("the function was cancelled from within")
         return None
 
     done = await asyncio.gather(*(call(row) for row in rows))
     return [failure for failure in done if failure is not None]
+
+
+def _is_cancelled() -> bool:
+    """Tell whether somebody wants this call to end: else the error is the function's own."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _attempts(node: Handle) -> AsyncRetrying:

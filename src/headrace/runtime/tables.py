@@ -23,6 +23,7 @@ from headrace.topology.windows import Hopping, Session
 
 Row = dict[str, Any]
 _PREFIX = 2  # bytes of the partition
+_BEHIND = b"\xff" * _PREFIX  # no partition is as high: what lies from here on are no rows
 _INSTANT = 8
 _LAST = b"\xff" * (_INSTANT + 1)  # behind every instant
 _sessions = msgspec.msgpack.Decoder(list[bytes]).decode
@@ -64,7 +65,7 @@ class TableReader:
         seen: set[bytes] = set()
         for store in self._stores():
             at = b""
-            while (found := next(store.scan(at), None)) is not None:
+            while (found := next(store.scan(at, _BEHIND), None)) is not None:
                 prefix = found[0][:_PREFIX]
                 if prefix not in seen:
                     yield prefix

@@ -10,6 +10,7 @@ import msgspec
 from pydantic import BaseModel
 
 from headrace.event.model import Event
+from headrace.operators.keys import key_bytes
 from headrace.runtime.partitioning import partition_for
 from headrace.runtime.records import Records
 from headrace.topology.expr import Column, Expr
@@ -38,7 +39,7 @@ def record_key(value: bytes, key: Expr | None) -> bytes | None:
             found = found[name]
     except (msgspec.DecodeError, LookupError, TypeError):
         return None
-    return str(found).encode()
+    return key_bytes(found)
 
 
 @dataclass(slots=True)

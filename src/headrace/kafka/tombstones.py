@@ -1,0 +1,67 @@
+"""Records without a value: in a topic of latest rows they say that the row of the key is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from headrace.event.dtypes import DType, Kind
+from headrace.kafka.model import Fetched
+from headrace.operators.latest import TableLogic
+from headrace.plan.model import Plan, PlannedStep
+from headrace.runtime.task import Task
+from headrace.topology.nodes import GroupBy, Port, Table
+
+_PARSERS: dict[Kind, Callable[[bytes], Any]] = {Kind.STR: lambda key: key.decode(), Kind.INT: int}
+
+
+class Tombstones:
+    """The tables right behind a source whose key is that of its records."""
+
+    def __init__(self, plan: Plan, source: PlannedStep, task: Task) -> None:
+        """Find the tables: behind a group_by that moves no records, by one column of text or whole numbers."""
+        self._tables: list[tuple[TableLogic, Callable[[bytes], Any]]] = []
+        for group in plan.consumers(Port(source.id)):
+            if not isinstance(group.node, GroupBy) or group.exchange or len(group.key) != 1:
+                continue
+            parse = _parser(group.key[0][1])
+            for step in plan.consumers(Port(group.id)):
+                if parse is not None and isinstance(step.node, Table):
+                    self._tables.append((_logic(task, step.id), parse))
+
+    def __bool__(self) -> bool:
+        """Tell whether records without a value mean anything here."""
+        return bool(self._tables)
+
+    def take(self, key: bytes | None) -> bool:
+        """Remove the rows of a key; False: it is no key of these tables."""
+        if key is None:
+            return False
+        try:
+            rows = [(logic, parse(key)) for logic, parse in self._tables]
+        except ValueError:
+            return False
+        for logic, parsed in rows:
+            logic.hot[parsed] = None
+        return True
+
+
+def runs(batch: Fetched) -> list[tuple[int, int]]:
+    """Return where records that have values follow one another, as [begin, end) of each run, in order.
+
+    Between two runs lies one record without a value.
+    """
+    ends = [place for place, value in enumerate(batch.values) if value is None]
+    return list(zip([0, *(end + 1 for end in ends)], [*ends, len(batch.values)], strict=True))
+
+
+def _parser(dtype: DType) -> Callable[[bytes], Any] | None:
+    return _PARSERS.get(dtype.kind)
+
+
+def _logic(task: Task, step: str) -> TableLogic:
+    specs: Sequence[Any] = task.code.operators
+    found = next(logic for spec, logic in zip(specs, task.operators, strict=True) if spec.step.id == step)
+    if not isinstance(found, TableLogic):
+        raise TypeError(step)
+    return found

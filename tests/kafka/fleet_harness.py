@@ -1,0 +1,223 @@
+"""Workers, a load, a watch and a check: a fleet that a test can maltreat."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from headrace.kafka.model import Partition
+from headrace.kafka.topics_admin import TopicAdmin, TopicSpec
+from tests.kafka.fleet_check import Checker, settled
+from tests.kafka.fleet_topology import Names
+from tests.kafka.fleet_watch import Watch
+from tests.kafka.support import unique
+
+SOAK = os.environ.get("HEADRACE_SOAK") == "1"
+"""Whether to run the long forms (``make soak``), on a machine that has nothing else to do."""
+RATE = float(os.environ.get("HEADRACE_SOAK_RATE", "21000" if SOAK else "8000"))
+"""Orders a second."""
+SLACK = float(os.environ.get("HEADRACE_SOAK_SLACK", "1" if SOAK else "3"))
+"""By what to stretch the bounds of stand-still: the short forms run beside other tests."""
+_ROOT = Path(__file__).parents[2]
+_START_S = 60.0
+
+
+@dataclass
+class Worker:
+    """One worker: its process, which may end and start anew, and its directory, which stays."""
+
+    name: str
+    directory: Path
+    command: list[str]
+    process: subprocess.Popen[bytes] | None = None
+    started: int = 0
+
+    @property
+    def state(self) -> Path:
+        return self.directory / "state"
+
+    @property
+    def log(self) -> str:
+        return (self.directory / "log").read_text(errors="replace")
+
+    @property
+    def counters(self) -> dict[str, int]:
+        file = self.directory / "counters"
+        text = file.read_text() if file.exists() else ""
+        return {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", text)}
+
+    @property
+    def running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
+    def start(self, *more: str) -> Self:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        (self.directory / "counters").unlink(missing_ok=True)
+        with (self.directory / "log").open("ab") as log:
+            self.process = subprocess.Popen(
+                [*self.command, *more], cwd=_ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            )
+        self.started += 1
+        return self
+
+    def signal(self, number: int) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        assert self.process is not None
+        self.process.kill()
+        self.process.wait(30)
+
+    def stop(self, seconds: float = 40) -> int:
+        """End it in good order; return the exit code."""
+        assert self.process is not None
+        self.process.terminate()
+        return self.process.wait(seconds)
+
+    def ended(self, seconds: float = 60) -> int:
+        """Wait for the end; return the exit code."""
+        assert self.process is not None
+        return self.process.wait(seconds)
+
+
+@dataclass
+class FleetUnderProof:
+    """A run: topics of its own, workers, a load. Use it as a context manager."""
+
+    bootstrap: str
+    directory: Path
+    partitions: int = 4
+    settings: dict[str, str] = field(default_factory=dict)
+    names: Names = field(default_factory=lambda: Names(unique("proof")))
+    workers: dict[str, Worker] = field(default_factory=dict)
+    stills: list[tuple[str, float]] = field(default_factory=list)
+    _load: subprocess.Popen[bytes] | None = None
+    _watch: Watch | None = None
+
+    def __enter__(self) -> Self:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        asyncio.run(self._topics())
+        self._watch = Watch(self.bootstrap, self.names.run, self.inputs).__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for worker in self.workers.values():
+            if worker.running:
+                worker.kill()
+        if self._load is not None:
+            if self._load.poll() is None:
+                self._load.kill()
+            self._load.communicate()
+        assert self._watch is not None
+        self._watch.__exit__()
+
+    async def _topics(self) -> None:
+        async with TopicAdmin(self.bootstrap) as admin:
+            await admin.create([TopicSpec(self.names.orders, self.partitions)])
+            layout = self.names.layout()
+            await admin.create([TopicSpec(topic, self.partitions) for topic in layout.repartitions])
+
+    @property
+    def inputs(self) -> list[Partition]:
+        topics = [self.names.orders, *self.names.layout().repartitions]
+        return [Partition(topic, n) for topic in topics for n in range(self.partitions)]
+
+    @property
+    def watch(self) -> Watch:
+        assert self._watch is not None
+        return self._watch
+
+    def worker(self, name: str, *, bootstrap: str | None = None, **settings: str) -> Worker:
+        """Return a worker, which is made if it is not there yet; start it with ``start``."""
+        if name not in self.workers:
+            directory = self.directory / name
+            chosen = {**self.settings, **settings}
+            command = [sys.executable, "-m", "tests.kafka.fleet_worker", "--brokers", bootstrap or self.bootstrap]
+            command += ["--run", self.names.run, "--worker", name, "--state", str(directory / "state")]
+            command += ["--counters", str(directory / "counters")]
+            command += [text for key, value in chosen.items() for text in ("--set", f"{key}={value}")]
+            self.workers[name] = Worker(name, directory, command)
+        return self.workers[name]
+
+    def start(self, *names: str) -> list[Worker]:
+        """Start workers, and wait until every partition is being read."""
+        made = [self.worker(name).start() for name in names]
+        self.begin()
+        return made
+
+    def begin(self, rate: float = RATE) -> None:
+        """Begin the load, once; wait until all is moving, then forget how long that took."""
+        self.load(rate)
+        self.moving()
+        self.watch.forget()
+
+    def load(self, rate: float = RATE) -> None:
+        """Begin the load, once."""
+        if self._load is None:
+            command = [sys.executable, "-m", "tests.kafka.fleet_load", self.bootstrap, self.names.orders]
+            with (self.directory / "load.log").open("ab") as log:
+                self._load = subprocess.Popen(
+                    [*command, str(self.partitions), str(rate)], cwd=_ROOT, stdout=subprocess.PIPE, stderr=log
+                )
+
+    def moving(self, seconds: float = _START_S) -> None:
+        """Wait until the committed position of every partition moves."""
+        before = {place: max(0, still.position) for place, still in self.watch.stills.items()}
+        deadline = time.monotonic() + seconds
+        while any(still.position <= before[place] for place, still in self.watch.stills.items()):
+            assert time.monotonic() < deadline, f"not moving after {seconds} s\n{self.tails()}"
+            time.sleep(0.1)
+
+    def measured(self, what: str, limit_s: float | None = None) -> float:
+        """Wait until all is moving again; return, print and begin anew the longest stand-still; fail over the limit."""
+        self.moving()
+        time.sleep(0.5)
+        longest, where = self.watch.longest_s, self.watch.where
+        self.stills.append((what, longest))
+        print(
+            f"{what}: longest stand-still {longest:.1f} s ({where.topic.split('.')[-1]}/{where.partition})", flush=True
+        )
+        if limit_s is not None:
+            assert longest <= limit_s * SLACK, f"{what}: {where} stood still for {longest:.1f} s\n{self.tails()}"
+        self.watch.forget()
+        return longest
+
+    def joined(self, *workers: Worker, seconds: float = _START_S) -> None:
+        """Wait until workers that were started have committed something."""
+        deadline = time.monotonic() + seconds
+        while not all(worker.counters.get("commits") for worker in workers):
+            assert time.monotonic() < deadline, f"nothing committed after {seconds} s\n{self.tails()}"
+            time.sleep(0.1)
+
+    def tails(self) -> str:
+        """Return the end of every worker's log."""
+        return "\n".join(f"--- {worker.name}\n{worker.log[-3000:]}" for worker in self.workers.values())
+
+    def wipe(self, name: str) -> None:
+        shutil.rmtree(self.workers[name].state)
+
+    def end(self, seconds: float = 300) -> int:
+        """End the load, let the workers come to the end of it, check everything; return the number of records."""
+        assert self._load is not None
+        self._load.send_signal(signal.SIGTERM)
+        made, _ = self._load.communicate(timeout=seconds)
+        assert self._load.returncode == 0, (self.directory / "load.log").read_text()
+        try:
+            asyncio.run(settled(self.bootstrap, self.names.run, self.inputs, seconds))
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.tails()}") from None
+        checker = Checker(self.bootstrap, self.names, self.partitions)
+        asyncio.run(checker.check())
+        assert not checker.faults, "\n".join([*checker.faults, self.tails()])
+        assert checker.expected.records == int(made) + self.partitions
+        return checker.expected.records

@@ -1,0 +1,98 @@
+"""Crashes at every step of a commit, states lost and damaged, records that nobody can process: exactly once still."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.kafka.fleet_harness import SOAK, FleetUnderProof, Worker
+from tests.kafka.fleet_worker import COMMIT_STEPS, CRASHED
+from tests.kafka.test_fleet_kills import SESSION_S, SETTINGS
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600 if SOAK else 300)]
+
+
+def test_a_crash_at_any_step_of_a_commit_leaves_nothing_or_a_committed_transaction(
+    bootstrap: str, tmp_path: Path
+) -> None:
+    with FleetUnderProof(bootstrap, tmp_path, settings=SETTINGS) as fleet:
+        _, victim = fleet.start("steady", "victim")
+        victim.kill()
+        for _ in range(5 if SOAK else 1):
+            for step in (*COMMIT_STEPS, "ending"):
+                victim.start("--crash", f"{step}:8")
+                assert victim.ended() == CRASHED, victim.log[-3000:]
+                fleet.measured(f"crash at {step!r}", SESSION_S + 5)
+        victim.start()
+        fleet.end()
+
+
+def test_a_crash_in_the_middle_of_a_restore_is_a_restore_begun_anew(bootstrap: str, tmp_path: Path) -> None:
+    with FleetUnderProof(bootstrap, tmp_path, settings=SETTINGS) as fleet:
+        (worker,) = fleet.start("only")
+        time.sleep(3)
+        for number in (1, 3, 2):
+            worker.kill()
+            if number == 1:
+                fleet.wipe("only")
+            worker.start("--crash", f"restoring:{number}")
+            assert worker.ended() == CRASHED, worker.log[-3000:]
+        fleet.joined(worker.start())
+        assert worker.counters["restored"]
+        fleet.end()
+
+
+def test_state_that_is_gone_damaged_or_anothers_is_built_anew(bootstrap: str, tmp_path: Path) -> None:
+    with FleetUnderProof(bootstrap, tmp_path, settings=SETTINGS) as fleet:
+        a, b = fleet.start("a", "b")
+        time.sleep(2)
+        for damage in (_delete, _truncate, _swap, _garble):
+            for worker in (a, b):
+                worker.kill()
+            damage(a, b)
+            for worker in (a, b):
+                worker.start()
+            fleet.joined(a, b)
+            fleet.measured(f"{damage.__name__}: {a.counters['wiped']} wiped, {a.counters['restored']} restored")
+            if damage in (_truncate, _garble):
+                assert a.counters["wiped"]
+            time.sleep(1)
+        fleet.end()
+
+
+def _delete(a: Worker, _: Worker) -> None:
+    shutil.rmtree(a.state)
+
+
+def _swap(a: Worker, b: Worker) -> None:
+    a.state.rename(a.directory / "mine")
+    b.state.rename(a.state)
+    (a.directory / "mine").rename(b.state)
+
+
+def _truncate(a: Worker, _: Worker) -> None:
+    for file in a.state.glob("MANIFEST-*"):
+        file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def _garble(a: Worker, _: Worker) -> None:
+    for file in a.state.iterdir():
+        if file.is_file() and file.name != "LOCK":
+            file.write_bytes(b"\x5a" * file.stat().st_size)
+
+
+def test_a_record_that_may_not_fail_ends_the_worker_and_leaves_nothing_half_done(
+    bootstrap: str, tmp_path: Path
+) -> None:
+    with FleetUnderProof(bootstrap, tmp_path, settings=SETTINGS) as fleet:
+        worker = fleet.worker("strict").start("--on-error", "fail")
+        fleet.load()
+        assert worker.ended() not in (0, -9)
+        assert "DataError: step 'orders': " in worker.log
+        assert f"(topic {fleet.names.orders}, partition " in worker.log
+        worker.start()
+        fleet.moving()
+        fleet.end()

@@ -1,0 +1,152 @@
+"""``headrace topics plan`` and ``create``, and what they find wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from headrace import Topology
+from headrace.errors import ConfigError
+from headrace.kafka.layout import Layout, lay_out
+from headrace.kafka.settings import FleetSettings
+from headrace.kafka.topics import create_missing, look, plan_topics, refuse_faults
+from headrace.kafka.topics_admin import TopicAdmin, TopicInfo, TopicSpec
+from headrace.plan import compile_plan
+from headrace.runtime.loading import load_target
+from tests.kafka.fleets import Shop, make_shop
+from tests.kafka.support import run
+
+SETTINGS = FleetSettings.of(brokers="localhost", group="g", partitions=6)
+
+
+@pytest.fixture
+def shop(tmp_path: Path, bootstrap: str) -> Shop:
+    return make_shop(tmp_path, bootstrap)
+
+
+def test_topics_are_planned_created_and_then_there(shop: Shop) -> None:
+    def rows() -> dict[str, tuple[str, str, int]]:
+        done = shop.run("topics", "plan", "shop.py", "--json")
+        assert done.code == 0, done.err
+        return {row["topic"]: (row["role"], row["state"], row["partitions"]) for row in json.loads(done.out)}
+
+    name = shop.name
+    expected = {
+        f"{name}.orders": ("input", "ok", 4),
+        f"{name}.{name}.by-country.repartition": ("repartition", "create", 4),
+        f"{name}.{name}.revenue.changelog": ("changelog", "create", 4),
+        f"{name}.big": ("output", "create", 4),
+        f"{name}.revenue": ("output", "create", 4),
+        f"{name}.dead-letters": ("dead letters", "create", 1),
+    }
+    assert rows() == expected
+    assert rows() == expected, "planning creates nothing"
+
+    done = shop.run("topics", "create", "shop.py")
+    assert (done.code, done.err) == (0, "created 5 of 6 topics\n")
+    assert rows() == {topic: (role, "ok", count) for topic, (role, _, count) in expected.items()}
+    assert shop.run("topics", "create", "shop.py").err == "created 0 of 6 topics\n"
+
+    async def configs() -> dict[str, dict[str, str]]:
+        async with TopicAdmin(shop.brokers) as admin:
+            found: dict[str, dict[str, str]] = await admin.configs(list(expected))
+            return found
+
+    made = run(configs())
+    changelog, repartition = made[f"{name}.{name}.revenue.changelog"], made[f"{name}.{name}.by-country.repartition"]
+    assert changelog["cleanup.policy"] == "compact,delete", "windows end"
+    assert changelog["retention.ms"] == str(60_000 + 3_600_000 + 86_400_000 + 86_400_000)
+    assert (repartition["cleanup.policy"], repartition["message.timestamp.type"]) == ("delete", "LogAppendTime")
+
+
+def test_the_table_has_columns_and_wrong_topics_make_exit_code_1(shop: Shop) -> None:
+    async def spoil() -> None:
+        async with TopicAdmin(shop.brokers) as admin:
+            await admin.create([TopicSpec(f"{shop.name}.{shop.name}.revenue.changelog", 4)])
+
+    assert shop.run("topics", "plan", "shop.py").out.splitlines()[0] == (
+        "topic\trole\tstate\tpartitions\treplication\tconfigs"
+    )
+    run(spoil())
+    done = shop.run("topics", "plan", "shop.py")
+    assert done.code == 1
+    fault = (
+        f"changelog topic '{shop.name}.{shop.name}.revenue.changelog' has cleanup.policy=delete, expected "
+        "compact,delete: states that do not change would be lost, and the topic would grow without end before that."
+    )
+    assert f"wrong: {fault}" in done.err
+    assert "\twrong\t4\t" in done.out
+    done = shop.run("topics", "create", "shop.py")
+    assert done.code == 2
+    assert fault in done.err
+
+
+def layout(text: str, tmp_path: Path) -> Layout:
+    file = tmp_path / "declared.py"
+    file.write_text(text)
+    return lay_out("g", [compile_plan(topology) for topology in load_target(str(file))])
+
+
+MERGED = """
+from pydantic import BaseModel
+from headrace import Topology, agg, col
+
+class Event(BaseModel):
+    id: int
+
+topology = Topology("t")
+a = topology.source("a", topic="a", schema=Event, key=col.id)
+b = topology.source("b", topic="b", schema=Event, key=col.id)
+a.merge("both", b).group_by("by", col.id).aggregate("n", n=agg.count()).on_update().sink("out", topic="c")
+d = Topology("d")
+d.source("c", topic="c", schema=Event).filter("f", col.id > 0).sink("out", topic="e")
+topologies = [topology, d]
+"""
+
+
+def infos(**counts: int) -> dict[str, TopicInfo]:
+    return {topic: TopicInfo(topic, count, 1) for topic, count in counts.items()}
+
+
+def test_inputs_whose_keys_meet_must_be_of_one_size(tmp_path: Path) -> None:
+    declared = layout(MERGED, tmp_path)
+    if not any(component.aligned for component in declared.components):
+        pytest.skip("this way of merging goes through a repartition topic: nothing to align")
+    plans = plan_topics(declared, SETTINGS, infos(a=4, b=3))
+    with pytest.raises(ConfigError, match=r"must have the same number of partitions, as their keys meet: a has 4, b "):
+        refuse_faults(plans)
+
+
+def test_a_topic_between_two_topologies_is_created_too(tmp_path: Path) -> None:
+    plans = {plan.spec.name: plan for plan in plan_topics(layout(MERGED, tmp_path), SETTINGS, infos(a=4, b=4))}
+    assert (plans["c"].role, plans["c"].missing, plans["c"].spec.partitions) == ("between", True, 4)
+    assert not any(plan.fault for plan in plans.values())
+
+
+def test_every_fault_is_listed(tmp_path: Path) -> None:
+    plans = plan_topics(layout(MERGED, tmp_path), SETTINGS, infos())
+    with pytest.raises(ConfigError) as raised:
+        refuse_faults(plans)
+    assert str(raised.value).splitlines() == [
+        "topics cannot be used:",
+        "input topic 'a' does not exist: create it, or check the topology's topic name",
+        "input topic 'b' does not exist: create it, or check the topology's topic name",
+    ]
+
+
+def test_nothing_is_created_while_something_is_wrong(shop: Shop) -> None:
+    declared = lay_out(shop.name, [compile_plan(t) for t in load_target(str(shop.directory / "shop.py"))])
+    settings = FleetSettings.of(brokers=shop.brokers, group=shop.name)
+    assert isinstance(load_target(str(shop.directory / "shop.py"))[0], Topology)
+
+    async def scenario() -> None:
+        async with TopicAdmin(shop.brokers) as admin:
+            await admin.create([TopicSpec(f"{shop.name}.{shop.name}.revenue.changelog", 9)])
+            before = set(await admin.topics())
+            with pytest.raises(ConfigError, match="has 9 partitions, expected 4"):
+                await create_missing(admin, await look(admin, declared, settings))
+            assert {name for name in await admin.topics() if shop.name in name} <= before
+
+    run(scenario())

@@ -1,0 +1,5 @@
+"""The broker of the Kafka tests."""
+
+from tests.kafka.conftest import bootstrap, own_broker
+
+__all__ = ["bootstrap", "own_broker"]
