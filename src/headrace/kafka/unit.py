@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import msgspec
 
 from headrace.errors import InternalError
+from headrace.event import Event
+from headrace.kafka.cloudevents import bring, give_back
 from headrace.kafka.layout import Component, Reading
 from headrace.kafka.model import Fetched, Partition, Position
 from headrace.kafka.rows import Part, RowCodec
@@ -95,6 +97,12 @@ class _Way:
     @property
     def name(self) -> str:
         return f"{self.reading.plan.name}/{self.reading.head.id}"
+
+    @property
+    def events(self) -> bool:
+        """Whether records are events: they may come in CloudEvents' binary mode."""
+        node = self.reading.head.node
+        return isinstance(node, Source) and issubclass(node.schema, Event)
 
 
 class Unit:
@@ -250,6 +258,9 @@ class Unit:
 
     def _feed(self, way: _Way, batch: Fetched) -> None:
         (channel,) = way.channels
+        came, letters = batch, len(way.task.dead_letters)
+        if batch.headers is not None and way.events:
+            batch = bring(batch)
         channel.position = batch.offsets[0]
         offsets = None if isinstance(batch.offsets, range) else batch.offsets
         headers: Any = batch.headers  # tuples, as ours are
@@ -258,6 +269,8 @@ class Unit:
         records = Records(values, batch.keys, batch.times, headers, offsets=offsets)  # type: ignore[arg-type]
         way.task.feed(channel, way.reading.head.id, records, self._now_ms())
         channel.position = batch.next_offset
+        if batch is not came:
+            give_back(way.task.dead_letters, letters, came)
 
     def _receive(self, way: _Way, codec: RowCodec, batch: Fetched) -> None:
         task, head = way.task, way.reading.head.id

@@ -21,6 +21,7 @@ class Frame:
     frame it was renamed from. ``watermark`` is (code, constant): the watermark to judge lateness
     by is ``code - constant``, that of the record's own input; ``bound`` is code of the lowest
     watermark of the task's other inputs. ``raw`` is the record's own bytes, as long as no step has changed it.
+    ``headers`` is code of the headers of the batch, by place; None behind a step that keeps state: no record came in.
     ``used`` collects the record properties that the code reads: all frames of one function share it.
     """
 
@@ -33,6 +34,7 @@ class Frame:
     key_code: str | None = None
     raw_key: str | None = None
     raw: str | None = None
+    headers: str | None = None
     metas: Mapping[str, Value] = field(default_factory=dict)
     origin: Frame | None = None
     aliases: Mapping[str, Path] = field(default_factory=dict)

@@ -41,6 +41,7 @@ def source_head(g: Generator, step: PlannedStep, name: str) -> None:
         w.line(next_time)
         w.line("lim = t.watermarks.others(ch)")
         w.line("it = iter(values)")
+        w.line("hs = records.headers")
         loop = w.mark()
         with w.block(None), g.guarded():
             _decode(g, name, time)
@@ -73,6 +74,7 @@ def _source_frame(g: Generator, step: PlannedStep, node: Source, name: str) -> t
         bound="lim",
         raw_key="rk",
         raw="v",
+        headers="hs",
         metas={
             "time": ("_from_ms(ts)", TIMESTAMP),
             "key": ("_text(rk)", STR.optional()),

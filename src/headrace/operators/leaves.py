@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from headrace.operators.generator import Generator
 
 _ESCAPED = re.compile(r'["\\\x00-\x1f]')  # characters that JSON escapes in a name
+_TRACE = frozenset({"traceparent", "tracestate", "baggage"})
 _LEGAL_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,200}")
 encode_value = msgspec.json.Encoder(decimal_format="string").encode
 
@@ -105,8 +106,33 @@ def emit_sink(g: Generator, step: PlannedStep, node: Sink, frame: Frame) -> None
     for number, (name, prefix, code) in enumerate(columns):
         w.line(f"_{number} = {code}")
         appends.append(f"{g.bind(f't.sinks[{index}].{name}.append', prefix)}(_{number})")
+    _pass_headers(g, index, frame)
     for line in appends:
         w.line(line)
+
+
+def _pass_headers(g: Generator, index: int, frame: Frame) -> None:
+    """Note the record's headers at the place that its value is about to take.
+
+    Bytes that are passed on untouched keep all of them. Of a record that was made anew they would say what is not so
+    (its type, its encoding): it keeps only the trace that it belongs to.
+    """
+    if frame.headers is None:
+        return
+    note, values = g.bind(f"t.sinks[{index}].headers.__setitem__", "sh"), g.bind(f"t.sinks[{index}].values", "sl")
+    # Looked up by place: a column more in the loop would cost all those records that have no headers.
+    own = f"{frame.headers}[len(values) - it.__length_hint__() - 1]"
+    if frame.raw is None:
+        g.names["_trace"] = trace_of
+        own = f"_trace({own})"
+    g.writer.line(f"if {frame.headers} and (_h := {own}): {note}(len({values}), _h)")
+
+
+def trace_of(headers: Sequence[tuple[str, bytes]]) -> Sequence[tuple[str, bytes]]:
+    """Return the headers of W3C trace context and baggage."""
+    if len(headers) == 1 and headers[0][0] == "traceparent":
+        return headers
+    return tuple(header for header in headers if header[0] in _TRACE)
 
 
 @lru_cache(maxsize=10_000)

@@ -96,7 +96,8 @@ async def handle(handlings: Sequence[Handling]) -> list[tuple[Collector, DeadLet
 def _by_topic(buffer: SinkBuffer) -> list[tuple[str, Records]]:
     keys = buffer.keys
     if buffer.spec.topic is not None:
-        return [(buffer.spec.topic, Records(buffer.values, keys, buffer.times))]
+        headers = _headers_at(buffer, range(len(buffer.values)))
+        return [(buffer.spec.topic, Records(buffer.values, keys, buffer.times, headers))]
     topics: dict[str, list[int]] = {}
     for place, topic in enumerate(buffer.topics):
         topics.setdefault(topic, []).append(place)
@@ -107,10 +108,16 @@ def _by_topic(buffer: SinkBuffer) -> list[tuple[str, Records]]:
                 [buffer.values[n] for n in places],
                 [keys[n] for n in places],
                 [buffer.times[n] for n in places],
+                _headers_at(buffer, places),
             ),
         )
         for topic, places in topics.items()
     ]
+
+
+def _headers_at(buffer: SinkBuffer, places: Sequence[int]) -> list[Headers] | None:
+    """Return the headers of the records at these places; None if no record of the sink has any."""
+    return [buffer.headers.get(n, ()) for n in places] if buffer.headers else None
 
 
 def _dead_letter_records(topology: str, letters: list[DeadLetter]) -> Records:

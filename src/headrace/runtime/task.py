@@ -36,10 +36,12 @@ class SinkBuffer:
     times: list[int] = field(default_factory=list)
     keys: list[bytes | None] = field(default_factory=list)
     topics: list[str] = field(default_factory=list)
+    headers: dict[int, Headers] = field(default_factory=dict)
+    """By place; most records have none."""
 
     def clear(self) -> None:
         """Begin anew, in new lists: the old ones belong to the checkpoint."""
-        self.values, self.times, self.keys, self.topics = [], [], [], []
+        self.values, self.times, self.keys, self.topics, self.headers = [], [], [], [], {}
 
 
 class ExchangeBuffer:

@@ -6,14 +6,15 @@ import msgspec
 
 from headrace.runtime.records import Records
 
+_LETTER = "headrace-step"  # a header that every dead letter has
 _encode = msgspec.json.Encoder().encode
 
 
 def render(records: Records) -> bytes:
     """Return the records as NDJSON.
 
-    A record with headers (a dead letter) becomes an object of its headers, key and value: its
-    value need not be JSON, nor text, nor one line. What is no UTF-8 has its bad bytes replaced
+    A dead letter becomes an object of its headers, key and value: its value need not be JSON, nor text,
+    nor one line. Other records have no place for headers here. What is no UTF-8 has its bad bytes replaced
     in ``value`` and stands whole in ``value_base64``.
     """
     if not records.values:
@@ -21,7 +22,8 @@ def render(records: Records) -> bytes:
     values = records.values
     if records.headers is not None:
         keys = records.keys or [None] * len(values)
-        values = [_wrapped(*row) for row in zip(values, keys, records.headers, strict=True)]
+        rows = zip(values, keys, records.headers, strict=True)
+        values = [_wrapped(*row) if any(name == _LETTER for name, _ in row[2]) else row[0] for row in rows]
     return b"\n".join(values) + b"\n"
 
 
