@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,19 +12,7 @@ from tests.parity.running import check
 CASES = stateless.CASES | keyed.CASES
 
 
-# Not so yet on Kafka.
-_FORGETTING = "tables show windows that are past their retention until the worker removes them"
-_AHEAD = "rows of one source are judged by the watermark of the other, if both are in one commit"
-OPEN = {"kept windows": _FORGETTING, "windows of windows": _FORGETTING, "two sources far apart": _AHEAD}
-
-
-def params() -> Iterator[Any]:
-    for name in CASES:
-        marks = pytest.mark.xfail(reason=OPEN[name], strict=False) if name in OPEN else ()
-        yield pytest.param(name, marks=marks)
-
-
-@pytest.mark.parametrize("name", list(params()))
+@pytest.mark.parametrize("name", list(CASES))
 def test_results_are_the_same_on_the_driver_the_embedded_worker_and_kafka(
     name: str, tmp_path: Path, bootstrap: str
 ) -> None:

@@ -55,6 +55,7 @@ in_any_order = st.builds(
     window=tumblings | hoppings,
     aggregates=st.lists(st.sampled_from(COMMUTATIVE), min_size=1, max_size=4, unique=True).map(tuple),
     chained=st.booleans(),
+    two_sources=st.booleans(),
     out_of_orderness_s=lags,
 )
 
@@ -81,8 +82,7 @@ def compare(program: Program, values: Sequence[bytes], partitions: int, bootstra
     bags = ("late", "second", *(("plain", *chosen) if program.two_sources else ()))
     growing = program.window is not None and program.window[0] == "session"
     changes = {"growing" if growing else "newest": ("update",)}
-    # When a fleet's table forgets a window that has closed is not settled; what closed is in the outputs.
-    promise = Promise(bags=bags, tables=program.window is None, **changes)
+    promise = Promise(bags=bags, **changes)
     with TemporaryDirectory() as directory:
         made = job.Job([declare(program)], phases, partitions, chosen)
         check(made, promise, Path(directory), bootstrap)

@@ -165,8 +165,8 @@ class Link:
         self.flow.resume(partitions)
 
     def drained(self) -> frozenset[Partition]:
-        """Return the partitions that were read to their end."""
-        return self.flow.drained()
+        """Return the partitions that were read to their end; none before the app has started."""
+        return frozenset() if self._flow is None else self._flow.drained()
 
     def membership(self) -> GroupMember:
         """Return our place in the group."""

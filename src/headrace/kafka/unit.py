@@ -23,6 +23,7 @@ from headrace.kafka.tombstones import Tombstones, runs
 from headrace.operators.agent import AgentCode
 from headrace.operators.heads import exchange_types
 from headrace.operators.logic import NEVER_MS
+from headrace.runtime.positions import put_task_watermark
 from headrace.runtime.records import Records
 from headrace.runtime.task import Task
 from headrace.state.protocol import Backend, Batch
@@ -301,6 +302,7 @@ class Unit:
         sent: dict[tuple[str, int], Part] = {}
         for task_id, task in self.tasks.items():
             task.cut(batch)
+            put_task_watermark(batch, task_id.topology, task_id.agent, self.partition, task.resume_ms)
             idle = all(channel.idle for channel in task.watermarks.channels)
             for buffer in task.exchanges:
                 watermark_ms = (

@@ -158,13 +158,14 @@ def exchange_head(g: Generator, step: PlannedStep, name: str) -> None:
     g.failure = f"t.fail_row(e, {step.id!r}, k, ts, {{{shown}}})"
     with w.block(f"def {name}(t, ch, rows):"):
         prologue = w.mark()
-        w.line("own = ch.floor_ms")
+        w.line("floor = ch.floor_ms")
         w.line("wm = ch.watermark_ms")
         w.line("lim = t.watermarks.others(ch)")
         w.line("nxt = t.next_ms")
         w.line("it = iter(rows)")
         with w.block(f"for {', '.join(fields)} in it:"), g.guarded():
-            w.line("if w > own: own = w")
+            # each row by its own input: several may meet in one list, and one may be far ahead
+            w.line("own = w if w > floor else floor")
             w.line("if b < w: w = b")
             with w.block("if w > wm:"):
                 w.line("wm = w")
