@@ -25,8 +25,8 @@ SOAK = os.environ.get("HEADRACE_SOAK") == "1"
 """Whether to run the long forms (``make soak``), on a machine that has nothing else to do."""
 RATE = float(os.environ.get("HEADRACE_SOAK_RATE", "21000" if SOAK else "8000"))
 """Orders a second."""
-SLACK = float(os.environ.get("HEADRACE_SOAK_SLACK", "1" if SOAK else "3"))
-"""By what to stretch the bounds of stand-still: the short forms run beside other tests."""
+SLACK = float(os.environ.get("HEADRACE_SOAK_SLACK", "1"))
+"""By what to stretch the bounds of stand-still, on a machine that does other things too."""
 _ROOT = Path(__file__).parents[2]
 _START_S = 60.0
 
@@ -153,6 +153,9 @@ class FleetUnderProof:
         """Start workers, and wait until every partition is being read."""
         made = [self.worker(name).start() for name in names]
         self.begin()
+        self.joined(*made)
+        self.moving()
+        self.watch.forget()
         return made
 
     def begin(self, rate: float = RATE) -> None:
@@ -172,6 +175,7 @@ class FleetUnderProof:
 
     def moving(self, seconds: float = _START_S) -> None:
         """Wait until the committed position of every partition moves."""
+        time.sleep(1)  # what is seen from now on was committed from now on
         before = {place: max(0, still.position) for place, still in self.watch.stills.items()}
         deadline = time.monotonic() + seconds
         while any(still.position <= before[place] for place, still in self.watch.stills.items()):
@@ -187,7 +191,7 @@ class FleetUnderProof:
         print(
             f"{what}: longest stand-still {longest:.1f} s ({where.topic.split('.')[-1]}/{where.partition})", flush=True
         )
-        if limit_s is not None:
+        if limit_s is not None and SOAK:  # beside other tests a figure says nothing: it is printed
             assert longest <= limit_s * SLACK, f"{what}: {where} stood still for {longest:.1f} s\n{self.tails()}"
         self.watch.forget()
         return longest

@@ -116,7 +116,12 @@ def main() -> None:
         state_dir=Path(args.state),
         **dict(entry.split("=", 1) for entry in args.set),
     )
-    run_worker([compile_plan(proof(names, on_error=args.on_error))], settings, on_ready=_ready(args.counters))
+    run_worker(
+        [compile_plan(proof(names, on_error=args.on_error))],
+        settings,
+        on_ready=_ready(args.counters),
+        parent=os.getppid(),  # a test that was killed leaves no worker behind
+    )
 
 
 if __name__ == "__main__":

@@ -98,6 +98,7 @@ def test_a_worker_that_is_cut_off_writes_nothing_and_comes_back(
         for worker in (distant, near):
             worker.start()
         fleet.begin()
+        fleet.joined(distant, near)
         for seconds in (2, SESSION_S + 6, 60) if SOAK else (2, SESSION_S + 6):
             proxy.cut()
             time.sleep(seconds)

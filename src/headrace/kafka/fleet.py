@@ -238,9 +238,10 @@ class Fleet:
                 self._mend()
 
     def _advance(self) -> None:
-        drained = self.control.drained() if self.control is not None else frozenset()
+        running = self._held.running
+        drained = self.control.drained() if running and self.control is not None else frozenset()
         try:
-            for unit in self._held.running:
+            for unit in running:
                 if unit.merging:
                     unit.merge(patient=not unit.overdue(self.settings.max_task_idle))
                 unit.advance(behind=unit.waiting | {p.topic for p in unit.partitions - drained})
