@@ -21,7 +21,7 @@ from headrace.topology import nodes
 from headrace.topology.aggregates import Aggregate as AggregateSpec
 from headrace.topology.nodes import OnError, Port
 from headrace.topology.topology import Topology
-from headrace.topology.windows import Hopping
+from headrace.topology.windows import Hopping, Session
 from tests.naive.aggregates import Entry, result
 from tests.naive.expressions import evaluate
 from tests.naive.windows import Group, assign, joined, touching
@@ -67,6 +67,11 @@ def one_form(part: Any) -> Any:
     if isinstance(part, Decimal):
         return Decimal(format(part.normalize(), "f")) if part else Decimal(0)
     return part + 0.0 if isinstance(part, float) else part
+
+
+def patience(window: Hopping | Session | None) -> int:
+    """Return how long after its end a window closes: a session one millisecond later, as its gap is inclusive."""
+    return 0 if window is None else window.grace_ms + isinstance(window, Session)
 
 
 class Interpreter:
@@ -228,7 +233,7 @@ class Interpreter:
             spans = assign(window, time_ms)
             return [self._group(node.id, record.key, *s) for s in spans if s[1] + window.grace_ms > record.watermark]
         near = touching(window, live, record.key, time_ms)
-        if not near and time_ms + window.gap_ms + window.grace_ms <= record.watermark:
+        if not near and time_ms + window.gap_ms + window.grace_ms < record.watermark:
             return []
         group = joined(window, near, record.key, time_ms)
         for old in near:
@@ -275,12 +280,12 @@ class Interpreter:
         watermark = self.watermarks[port.step]
         node = next(n for n in self.nodes if n.id == port.step)
         if port.name == "close" and isinstance(node, nodes.Aggregate) and node.window is not None:
-            return watermark if watermark in (END, NEVER) else watermark - node.window.grace_ms
+            return watermark if watermark in (END, NEVER) else watermark - patience(node.window)
         return watermark
 
     def _ticks(self, node: nodes.Aggregate, old: int, new: int) -> None:
         """Emit early results: where a multiple was passed, and of every window that is about to close."""
-        grace = 0 if node.window is None else node.window.grace_ms
+        grace = patience(node.window)
         for every in node.every_ms:
             changed = self.changed[node.id, every]
             for ident, group in list(changed.items()):
@@ -293,7 +298,7 @@ class Interpreter:
     def _closes(self, node: nodes.Aggregate, watermark: int) -> None:
         if node.window is None:
             return
-        grace = node.window.grace_ms
+        grace = patience(node.window)
         live = self.live[node.id]
         due = [group for group in live if group.end + grace <= watermark]
         for group in sorted(due, key=lambda g: g.end):

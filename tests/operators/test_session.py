@@ -59,25 +59,32 @@ def test_a_session_extended_after_a_checkpoint_moves_its_row() -> None:
     assert [(row["window_start"].second, row["window_end"].second, row["n"]) for row in rows] == [(0, 15, 2)]
 
 
-def test_a_session_closes_when_the_watermark_reaches_its_end() -> None:
+def test_a_session_closes_when_the_watermark_passes_its_end() -> None:
     driver = sessions()
-    driver.pipe("clicks", [click("a", 0), click("b", 9.999)])
+    driver.pipe("clicks", [click("a", 0), click("b", 10)])
     assert spans(driver) == []
-    driver.pipe("clicks", click("b", 10))
+    driver.pipe("clicks", click("b", 10.001))
     assert spans(driver) == [(moment(0), moment(10), 1)]
+
+
+def test_events_that_are_just_the_gap_apart_share_a_session_though_nothing_is_out_of_order() -> None:
+    driver = sessions()
+    driver.pipe("clicks", [click("a", 0), click("a", 10), click("a", 20), click("a", 30.001)])
+    driver.finish()
+    assert spans(driver) == [(moment(0), moment(30), 3), (moment(30.001), moment(40.001), 1)]
 
 
 def test_grace_keeps_a_session_open_for_late_records() -> None:
     driver = sessions(grace="20s")
     driver.pipe("clicks", [click("a", 0), click("b", 29), click("a", 4)])
-    driver.pipe("clicks", click("b", 34))
+    driver.pipe("clicks", click("b", 34.001))
     assert spans(driver) == [(moment(0), moment(14), 2)]
 
 
 def test_a_record_that_no_live_session_takes_is_late() -> None:
     driver = sessions()
-    driver.pipe("clicks", [click("b", 50), click("a", 40)])
-    assert driver.output("late") == [{"user": "a", "at": moment(40)}]
+    driver.pipe("clicks", [click("b", 50), click("a", 39.999)])
+    assert driver.output("late") == [{"user": "a", "at": moment(39.999)}]
     assert driver.stats.late == 1
 
 

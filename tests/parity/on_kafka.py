@@ -81,9 +81,9 @@ class KafkaRun:
         return len(self._observer.look(fleet).running) == places
 
     async def _make_topics(self, installation: Installation) -> None:
-        names = {*installation.layout.sources, *(self._prefix + topic for topic in self._job.chosen)}
+        # Only the sources: the worker makes all others, those that records choose among them.
         async with TopicAdmin(self._settings.brokers) as admin:
-            await admin.create([TopicSpec(name, self._job.partitions) for name in sorted(names)])
+            await admin.create([TopicSpec(name, self._job.partitions) for name in installation.layout.sources])
 
     async def _after(self, phase: Phase, installation: Installation, connection: Client) -> Results:
         await self._produce(phase, connection)

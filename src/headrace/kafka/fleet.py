@@ -285,6 +285,7 @@ class Fleet:
         life = self._life
         self.backend.write(snapshot.batch)
         failed = self._cutter.stage(await handle(snapshot.handling)) if snapshot.handling else {}
+        await self._counts.need(snapshot.outputs.keys() | failed.keys())
         if life != self._life:
             message = "the group went on without this worker before it could commit"
             raise StaleMemberError(message)

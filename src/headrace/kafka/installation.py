@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from headrace.errors import StateError, StateLocked
@@ -20,11 +20,12 @@ from headrace.kafka.layout import Layout, lay_out
 from headrace.kafka.local_positions import LocalPositions
 from headrace.kafka.model import Partition
 from headrace.kafka.names import transactional_id
+from headrace.kafka.opening import Topics
 from headrace.kafka.producing import ProducerOptions, TransactionalProducer
 from headrace.kafka.restoring import Restorer
 from headrace.kafka.security import connection_options
 from headrace.kafka.settings import FleetSettings, Guarantee
-from headrace.kafka.topics import prepare_topics
+from headrace.kafka.topics import make_topics, prepare_topics
 from headrace.kafka.topics_admin import TopicAdmin
 from headrace.kafka.transport import Leave, TransportOptions, attach
 from headrace.plan import Plan, compile_plan
@@ -81,7 +82,7 @@ class Installation:
     async def _open(self) -> None:
         settings, security = self.settings, connection_options(self.settings)
         async with TopicAdmin(settings.brokers, **security) as admin:
-            topics = await prepare_topics(admin, self.layout, settings)
+            topics = Topics(await prepare_topics(admin, self.layout, settings), self._make_topics)
         client = self._client = await connect(settings.brokers, **security)
         producer = _producer(client, self._name, settings)
         await producer.start()
@@ -115,6 +116,10 @@ class Installation:
         self._intake.fleet = fleet
         self._running = asyncio.create_task(fleet.run(), name="headrace-fleet")
         self._running.add_done_callback(self._ended)
+
+    async def _make_topics(self, names: Collection[str]) -> Mapping[str, int]:
+        async with TopicAdmin(self.settings.brokers, **connection_options(self.settings)) as admin:
+            return await make_topics(admin, self.layout, self.settings, names)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from headrace.kafka.checkpoint import AnyProducer
@@ -49,13 +49,25 @@ def is_final(error: BaseException | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """What is known of topics: the partition count of each, asked once at the start."""
+    """What is known of topics: the partition count of each. Asked at the start, and for a topic that is new."""
 
-    partitions: Mapping[str, int]
+    partitions: dict[str, int]
+    make: Callable[[Collection[str]], Awaitable[Mapping[str, int]]]
+    """Makes topics that are not there, and returns how many partitions each of these has."""
 
     def count(self, topic: str) -> int:
-        """Return the number of partitions; 1 for a topic that is made by its first record."""
+        """Return the number of partitions."""
         return self.partitions.get(topic, 1)
+
+    async def need(self, names: Collection[str]) -> None:
+        """Make sure that these topics are there: sinks may choose theirs by expression.
+
+        Raises:
+            BrokerError: one cannot be made.
+        """
+        missing = [name for name in names if name not in self.partitions]
+        if missing:
+            self.partitions.update(await self.make(missing))
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from headrace.errors import ConfigError
-from headrace.kafka.fleet import Topics
 from headrace.kafka.layout import Changelog, Component, Layout
 from headrace.kafka.settings import FleetSettings
 from headrace.kafka.topics_admin import TopicAdmin, TopicInfo, TopicSpec
@@ -214,7 +213,7 @@ async def create_missing(admin: TopicAdmin, plans: Sequence[TopicPlan]) -> list[
     return await admin.create([plan.spec for plan in plans if plan.missing])
 
 
-async def prepare_topics(admin: TopicAdmin, layout: Layout, settings: FleetSettings) -> Topics:
+async def prepare_topics(admin: TopicAdmin, layout: Layout, settings: FleetSettings) -> dict[str, int]:
     """Wait for input topics, create what is missing, and return how many partitions each topic has.
 
     Raises:
@@ -242,4 +241,19 @@ async def prepare_topics(admin: TopicAdmin, layout: Layout, settings: FleetSetti
     if created:
         _log.info("created topics: %s", ", ".join(created))
     known = await admin.topics()
-    return Topics({topic: info.partitions for topic, info in known.items()})
+    return {topic: info.partitions for topic, info in known.items()}
+
+
+async def make_topics(
+    admin: TopicAdmin, layout: Layout, settings: FleetSettings, names: Collection[str]
+) -> dict[str, int]:
+    """Create output topics that a sink has chosen and that are not there; return the partition count of each.
+
+    Raises:
+        BrokerError: the broker refuses one.
+    """
+    known = await admin.topics()
+    wanted = max((known[topic].partitions for topic in layout.sources if topic in known), default=1)
+    await admin.create([TopicSpec(name, wanted, settings.replication) for name in names if name not in known])
+    known = await admin.topics()
+    return {name: known[name].partitions for name in names}

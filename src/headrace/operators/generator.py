@@ -42,6 +42,7 @@ from headrace.topology.nodes import (
     inputs,
 )
 from headrace.topology.typing import infer
+from headrace.topology.windows import Session, Window
 
 
 class Generator:
@@ -207,12 +208,17 @@ def _delays(plan: Plan) -> dict[Port, int]:
         delays[Port(step.id)] = before
         if isinstance(step.node, Aggregate | Table):
             window = step.node.window if isinstance(step.node, Aggregate) else None
-            grace = window.grace_ms if window is not None else 0
+            grace = closing_delay_ms(window) if window is not None else 0
             intervals = step.node.every_ms if isinstance(step.node, Aggregate) else ()
             for name in ("update", "close", *(f"every:{ms}" for ms in intervals)):
                 delays[Port(step.id, name)] = before + grace
             delays[Port(step.id, "late")] = before
     return delays
+
+
+def closing_delay_ms(window: Window) -> int:
+    """Return how long a window stays open behind its end: one more for sessions, whose gap is inclusive."""
+    return window.grace_ms + isinstance(window, Session)
 
 
 _STRICTEST = (OnError.FAIL, OnError.DEAD_LETTER, OnError.SKIP)

@@ -69,7 +69,7 @@ class SessionPreview:
         gap = self._window.gap_ms
         near = [s for s in self._sessions(key) if s[FIRST] - gap <= time_ms <= s[LAST] + gap]
         if not near:
-            return None if time_ms + gap + self._window.grace_ms <= watermark_ms else self._init()
+            return None if time_ms + gap + self._window.grace_ms < watermark_ms else self._init()
         if len(near) == 1:
             return near[0]
         joined = list(near[0])

@@ -43,6 +43,9 @@ class SessionLogic:
         self._changed: dict[int, tuple[Any, State]] = {}
         self._due: list[tuple[int, int, Any]] = []
         self._number = count()
+        # One more: an event that is just the gap behind the last one belongs to the session, and is no later than this.
+        self._behind = window.grace_ms + 1
+        self._wait = window.gap_ms + self._behind
         node: Any = spec.step.node
         self._ticks = Ticks(node.every_ms)
         self._owed: dict[int, dict[int, tuple[Any, State]]] = {interval: {} for interval in node.every_ms}
@@ -66,7 +69,7 @@ class SessionLogic:
         return [self._codec.decode(item) for item in _list(data)]
 
     def _push(self, key: Any, state: State) -> None:
-        due = state[LAST] + self._window.gap_ms + self._window.grace_ms
+        due = state[LAST] + self._wait
         heapq.heappush(self._due, (due, next(self._number), key))
 
     def _plan_next(self) -> None:
@@ -89,7 +92,7 @@ class SessionLogic:
         gap = self._window.gap_ms
         near = [s for s in sessions if s[FIRST] - gap <= time_ms <= s[LAST] + gap]
         if not near:
-            if time_ms + gap + self._window.grace_ms <= watermark_ms:
+            if time_ms + self._wait <= watermark_ms:
                 return None
             state = self._init()
             state[FIRST] = state[LAST] = time_ms
@@ -120,7 +123,7 @@ class SessionLogic:
 
     def advance(self, watermark_ms: int) -> None:
         """Close the sessions that no event can reach any more."""
-        wait = self._window.gap_ms + self._window.grace_ms
+        wait = self._wait
         while self._due and self.next_ms <= watermark_ms:
             for interval in self._ticks.take(self.next_ms, watermark_ms):
                 self._emit_owed(interval, list(self._owed[interval].values()))
@@ -134,7 +137,7 @@ class SessionLogic:
                 for interval, owed in self._owed.items():
                     if id(state) in owed:
                         self._emit_owed(interval, [(key, state)])
-                self._emit("close", [(key, state)], 0, 0, self._watermark - self._window.grace_ms)
+                self._emit("close", [(key, state)], 0, 0, self._watermark - self._behind)
                 self._closed.append((key, state))
                 self.closed_ms = max(self.closed_ms, state[LAST] + wait)
             if due:
@@ -146,7 +149,7 @@ class SessionLogic:
 
     def _emit_owed(self, interval: int, rows: list[tuple[Any, State]]) -> None:
         """Emit sessions changed since the interval's last turn."""
-        self._emit(f"every:{interval}", rows, 0, 0, self._watermark - self._window.grace_ms)
+        self._emit(f"every:{interval}", rows, 0, 0, self._watermark - self._behind)
         for _, state in rows:
             self._owed[interval].pop(id(state), None)
 
@@ -176,7 +179,7 @@ class SessionLogic:
 
     def cut(self, batch: Batch) -> None:
         """Emit one change per changed session; write open sessions and closed rows; expire old rows."""
-        self._emit("update", self._changed.values(), 0, 0, self._watermark - self._window.grace_ms)
+        self._emit("update", self._changed.values(), 0, 0, self._watermark - self._behind)
         prefix, name, begin = self._view.prefix, self._view.name, len(batch.puts)
         for key, sessions in self.hot.items():
             raw = prefix + self._keys.encode(key)
