@@ -1,6 +1,7 @@
 # make demo     run the reference fleet on a simulated day
 # make test     everything that CI runs
 # make check    the same, without the slow tests
+# make faults   fleets of workers under kill -9, frozen brokers, lost disks: needs the machine for itself
 # make soak     the long forms of the fault tests: about an hour, on a machine that has nothing else to do
 # make bench    the benchmarks, as ratios
 # make docs     build the documentation site into site/
@@ -15,20 +16,23 @@ BIN := .venv/bin
 READY := .venv/.headrace-ready
 PYTEST := $(BIN)/python -m pytest --doctest-modules src tests --ignore=src/headrace/cli/templates -n auto --dist loadfile
 
-.PHONY: demo test check soak bench docs venv lint lock clean
+.PHONY: demo test check faults soak bench docs venv lint lock clean
 
 demo: $(READY)
 	@$(BIN)/python -m workers.demo
 
 # pytest comes last: its closing line is the result.
 test: lint docs
-	@$(PYTEST)
+	@$(PYTEST) -m "not faults"
 
 check: lint docs
 	@$(PYTEST) -m "not slow"
 
+faults: $(READY)
+	@$(BIN)/python -m pytest -q -s -m faults tests/kafka tests/parity
+
 soak: $(READY)
-	@HEADRACE_SOAK=1 $(BIN)/python -m pytest -q -s tests/kafka/test_fleet_*.py
+	@HEADRACE_SOAK=1 $(BIN)/python -m pytest -q -s -m faults tests/kafka tests/parity
 
 bench: $(READY)
 	@$(BIN)/python -m benchmarks

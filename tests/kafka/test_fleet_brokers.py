@@ -17,7 +17,7 @@ from tests.kafka.proxy import Proxy
 from tests.kafka.support import client
 from tests.kafka.test_fleet_kills import SESSION_S, SETTINGS
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600 if SOAK else 300)]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(3600 if SOAK else 300)]
 
 
 def test_workers_outlive_a_restart_of_the_broker(own_broker: Broker, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ _SAMPLE_S = 5
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.faults,
     pytest.mark.timeout(SECONDS + 600),
     pytest.mark.skipif(not SOAK, reason="a part of `make soak`"),
 ]

@@ -18,7 +18,7 @@ KILLS = 30 if SOAK else 5
 SESSION_S = 10.0 if SOAK else 6.0
 SETTINGS = {"session_timeout": f"{SESSION_S:g}s"}
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600 if SOAK else 300)]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(3600 if SOAK else 300)]
 
 
 def test_nothing_is_lost_and_nothing_is_twice_when_workers_are_killed(bootstrap: str, tmp_path: Path) -> None:

@@ -72,6 +72,7 @@ async def through(fleet: DemoFleet, job: Job) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.faults
 @pytest.mark.timeout(400)
 def test_the_fleet_comes_to_the_results_of_the_embedded_worker_although_a_worker_is_killed(
     tmp_path: Path, own_broker: Broker
