@@ -175,7 +175,8 @@ def test_a_paused_partition_keeps_what_was_fetched_and_goes_on_at_once(bootstrap
             await asyncio.wait_for(fetched(consumer, {first, second}), 10)
             consumer.pause(first)
             assert set(await consumer.fetch(timeout_ms=1000)) == {second}
-            assert await consumer.fetch(timeout_ms=50) == {}
+            # a transaction's marker may still come: a batch without records
+            assert not any(map(len, (await consumer.fetch(timeout_ms=50)).values()))
             waiting = asyncio.create_task(consumer.fetch(timeout_ms=20_000))
             await asyncio.sleep(0)
             consumer.resume(first)
