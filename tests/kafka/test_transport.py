@@ -217,6 +217,7 @@ def test_partitions_wait_for_their_start_and_obey_pause_resume_and_seek(bootstra
     run(scenario())
 
 
+@pytest.mark.faults  # beside other tests it has not ended in time; alone it takes ten seconds
 def test_the_apps_own_agents_and_tables_work_beside(bootstrap: str) -> None:
     async def scenario() -> None:
         name, own, group, world = await topic(bootstrap, 2), await topic(bootstrap, 2), unique("group"), World()

@@ -134,7 +134,7 @@ async def fill(bootstrap: str, to: str, *, start: int = 0, count: int, partition
             await made.commit({}, GroupMember("none"))
 
 
-async def until(condition: Callable[[], bool], seconds: float = 90) -> None:
+async def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Wait for something to become true."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - conditions over what many places change
