@@ -5,9 +5,9 @@ HeadraceError
 ├── ConfigError        your settings or command line are wrong: mend them
 ├── DataError          one record is wrong: it went to a dead letter; mend the producer or the step
 ├── StateError         the data directory cannot be used: the message says what to do
-│   └── StateLocked    another process owns the data directory
+│   ├── StateDamaged   what is in it cannot be read
+│   └── StateLocked    another process owns it
 ├── TaskMigrated       another worker owns the task now: the runtime closes it
-├── TaskCorrupted      the state of a task cannot be trusted: the runtime rebuilds it
 └── InternalError      a bug in Headrace: report it
 """
 
@@ -21,9 +21,9 @@ __all__ = [
     "Fault",
     "HeadraceError",
     "InternalError",
+    "StateDamaged",
     "StateError",
     "StateLocked",
-    "TaskCorrupted",
     "TaskMigrated",
     "TopologyError",
 ]
@@ -82,16 +82,16 @@ class StateError(HeadraceError):
     """The data directory cannot be used as it is."""
 
 
+class StateDamaged(StateError):
+    """What is in the data directory cannot be read."""
+
+
 class StateLocked(StateError):
     """Another process owns the data directory."""
 
 
 class TaskMigrated(HeadraceError):
     """Another worker owns the task now."""
-
-
-class TaskCorrupted(HeadraceError):
-    """The state of a task cannot be trusted."""
 
 
 class InternalError(HeadraceError):

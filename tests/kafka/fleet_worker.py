@@ -88,7 +88,7 @@ async def _count(installation: Installation, file: Path | None) -> None:
         if fleet is not None:
             counters = fleet.counters
             texts = [f"{name}={getattr(counters, name)}" for name in type(counters).__slots__]
-            texts.append(f"wiped={fleet._restorer.wiped} restored={fleet._restorer.restored}")
+            texts.append(f"wiped={fleet.restorer.wiped} restored={fleet.restorer.restored}")
             new = file.with_suffix(".new")  # renamed when it is whole: who reads it never sees half of it
             new.write_text(" ".join(texts))
             new.replace(file)

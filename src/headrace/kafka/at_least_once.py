@@ -11,14 +11,14 @@ from headrace.kafka.codes import STALE_MEMBER, Code, error_for, name_of
 from headrace.kafka.coordination import Coordinator, Kind, partition_codes
 from headrace.kafka.errors import CommitFailedError, StaleMemberError
 from headrace.kafka.idempotent import IdempotentProducer
-from headrace.kafka.model import Columns, GroupMember, Partition, Position
+from headrace.kafka.model import GroupMember, Partition, Position
 from headrace.kafka.producing import ProducerOptions
 from headrace.kafka.protocol import by_topic
 
 _KEEP_AS_SET = -1  # retention of offsets: the broker's setting
 
 
-class AtLeastOnceProducer:
+class AtLeastOnceProducer(IdempotentProducer):
     """What :class:`headrace.kafka.producing.TransactionalProducer` offers, for the weaker guarantee.
 
     A failure between the writes and the commit of positions makes records be processed again, on a
@@ -27,26 +27,12 @@ class AtLeastOnceProducer:
 
     transactional_id = ""
 
-    def __init__(self, client: Client, options: ProducerOptions) -> None:
-        self._client, self._options = client, options
-        self._producer = IdempotentProducer(client, options)
+    def __init__(self, client: Client, options: ProducerOptions | None = None) -> None:
+        super().__init__(client, options)
         self._groups: dict[str, Coordinator] = {}
-
-    @property
-    def ends(self) -> Mapping[Partition, int]:
-        """Return the offset behind the last record that was written to each partition."""
-        return self._producer.ends
-
-    async def start(self) -> None:
-        """Get an identity."""
-        await self._producer.start()
 
     def begin(self) -> None:
         """Do nothing: there is no transaction."""
-
-    def append(self, topic: str, partition: int, columns: Columns) -> None:
-        """Queue records for a partition, in order."""
-        self._producer.append(topic, partition, columns)
 
     async def commit(self, offsets: Mapping[Partition, Position], member: GroupMember) -> None:
         """Wait until everything is written, then commit the positions.
@@ -56,7 +42,7 @@ class AtLeastOnceProducer:
             CommitFailedError: the positions were not taken.
             BrokerError: something could not be written.
         """
-        await self._producer.flush()
+        await self.flush()
         if not offsets:
             return
         group = self._groups.setdefault(member.group, Coordinator(self._client, Kind.GROUP, member.group))
@@ -74,8 +60,4 @@ class AtLeastOnceProducer:
 
     async def recover(self) -> None:
         """Be ready for the next writes; what was not acknowledged is forgotten."""
-        await self._producer.start()
-
-    async def close(self) -> None:
-        """Stop sending."""
-        await self._producer.close()
+        await self.start()

@@ -23,8 +23,8 @@ from headrace.plan import Plan
 from headrace.plan.describe import describe
 from headrace.state.protocol import Batch
 
-_SUFFIXES = ("", "live", "expiry", "pending")  # places are part of what is stored: only ever add to the end
-_TAGS = {suffix: bytes((place,)) for place, suffix in enumerate(_SUFFIXES)}
+STORES = ("", "/live", "/expiry", "/pending")  # places are part of what is stored: only ever add to the end
+"""What the names of a step's stores end with."""
 _PARTITION_BYTES = 2
 FORM = b"\xff"
 """The key of the form: behind all tags."""
@@ -62,9 +62,9 @@ class Changelogs:
     def __init__(self, changelogs: Sequence[Changelog], forms: Mapping[str, bytes], now_ms: Callable[[], int]) -> None:
         """Prepare the places of all stores; ``forms`` by store."""
         self._places = {
-            f"{changelog.store}/{suffix}" if suffix else changelog.store: (changelog.topic, tag)
+            changelog.store + suffix: (changelog.topic, bytes((place,)))
             for changelog in changelogs
-            for suffix, tag in _TAGS.items()
+            for place, suffix in enumerate(STORES)
         }
         self.by_topic = {changelog.topic: changelog for changelog in changelogs}
         self._forms = {changelog.topic: forms[changelog.store] for changelog in changelogs}
@@ -122,7 +122,7 @@ def replay(
         StateError: the records are of another form than ``form``, or no state at all.
     """
     store = changelog.store
-    names = [f"{store}/{suffix}" if suffix else store for suffix in _SUFFIXES]
+    names = [store + suffix for suffix in STORES]
     latest = dict(zip(keys, values, strict=True))
     found = latest.pop(FORM, form)
     if found != form:

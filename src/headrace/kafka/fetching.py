@@ -31,6 +31,7 @@ from aiokafka.errors import OffsetOutOfRangeError as LibraryOutOfRangeError
 
 from headrace.kafka.errors import BrokerError, CorruptRecordError, NotAuthorizedError, OffsetOutOfRangeError
 from headrace.kafka.model import Fetched, GroupMember, Headers, Partition
+from headrace.runtime.schedule import wall_clock_ms
 
 _NO_TIME = -1  # the oldest record format has none
 
@@ -77,7 +78,9 @@ class BatchConsumer(AIOKafkaConsumer):  # type: ignore[misc]
     def is_drained(self, partition: Partition, position: int, *, within_ms: int) -> bool:
         """Tell whether a broker has said, no longer ago than this, that there is nothing from ``position`` on."""
         polled_ms, end = self.last_poll_timestamp(partition), self.highwater(partition)
-        return polled_ms is not None and end is not None and position >= end and _now_ms() - polled_ms <= within_ms
+        return (
+            polled_ms is not None and end is not None and position >= end and wall_clock_ms() - polled_ms <= within_ms
+        )
 
     async def stop(self) -> None:
         """Leave the group and close all connections."""
@@ -93,10 +96,6 @@ class BatchConsumer(AIOKafkaConsumer):  # type: ignore[misc]
             raise BrokerError(message)
         member = coordinator.member_id if coordinator.generation >= 0 else ""
         return GroupMember(self._group_id, coordinator.generation, member, self._group_instance_id)
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 async def fetch_columns(

@@ -34,6 +34,7 @@ from headrace.kafka.settings import FleetSettings
 from headrace.kafka.unit import State
 from headrace.operators.heads import exchange_types
 from headrace.runtime.collect import Collector, handle
+from headrace.runtime.handlers import is_cancelled
 from headrace.state.overlay import OverlayBackend
 from headrace.state.protocol import Backend
 
@@ -60,7 +61,7 @@ class Fleet:
         """Begin with no units. The producer has been started."""
         self.topics = frozenset(topic for component in layout.components for topic in component.topics)
         self.layout, self.settings, self.counters = layout, settings, FleetCounters()
-        self._counts, self._producer, self._restorer = topics, producer, restorer
+        self._counts, self._producer, self.restorer = topics, producer, restorer
         self.backend, self.positions = OverlayBackend(backend), positions
         self._opener = Opener(
             layout,
@@ -121,7 +122,7 @@ class Fleet:
                     self._held.close(unit_id)
             _log.info("generation %d: %d units, %d go on", member.generation, len(wanted), len(self.units))
             if self.control is not None:
-                self._restorer.follow(self._opener.copies(self.control))
+                self.restorer.follow(self._opener.copies(self.control))
             self._backoff.reset()
             self._mend()
             return running
@@ -273,7 +274,7 @@ class Fleet:
         except BaseException as error:
             if life == self._life:
                 self._drop()
-            elif isinstance(error, asyncio.CancelledError) and not _cancelled():
+            elif isinstance(error, asyncio.CancelledError) and not is_cancelled():
                 message = "the group went on without this worker while it committed"
                 raise StaleMemberError(message) from error
             if isinstance(error, Exception) and not isinstance(error, BrokerError):
@@ -369,15 +370,9 @@ class Fleet:
         await self._stop_mending()
         await self._held.stop_restoring()
         async with self._turn:
-            await self._restorer.close()
+            await self.restorer.close()
             await self._producer.close()
             self.backend.close()
-
-
-def _cancelled() -> bool:
-    """Tell whether somebody wants this task to end."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 __all__ = ["Fleet", "FleetCounters", "Topics"]

@@ -11,6 +11,7 @@ from typing import Any
 from headrace.kafka.model import Partition, Position
 from headrace.kafka.opening import Opened, UnitId
 from headrace.kafka.unit import State, Unit
+from headrace.runtime.task import shrink
 
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 5.0
 
@@ -95,12 +96,8 @@ class Holding:
         return sum(unit.output_bytes for unit in self.units.values())
 
     def evict(self, cache_bytes: int) -> None:
-        """Forget clean states, if there is more in memory than half of what there may be."""
-        units = self.running
-        total, kept = sum(unit.state_bytes for unit in units), cache_bytes // 2
-        if total > kept:
-            for unit in units:
-                unit.evict(kept, total)
+        """Forget clean states of running units, if there are too many."""
+        shrink([task for unit in self.running for task in unit.tasks.values()], cache_bytes)
 
     async def stop_restoring(self) -> None:
         """End all restores."""

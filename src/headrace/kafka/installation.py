@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import time
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from headrace.errors import StateError, StateLocked
+from headrace.errors import StateDamaged, StateError, StateLocked
 from headrace.kafka.at_least_once import AtLeastOnceProducer
 from headrace.kafka.changelog import forms
 from headrace.kafka.checkpoint import AnyProducer
@@ -30,6 +29,7 @@ from headrace.kafka.topics_admin import TopicAdmin
 from headrace.kafka.transport import Leave, TransportOptions, attach
 from headrace.plan import Plan, compile_plan
 from headrace.runtime.engine import check_plan
+from headrace.runtime.schedule import wall_clock_ms
 from headrace.state.rocksdb import RocksBackend
 from headrace.topology.topology import Topology
 
@@ -96,7 +96,7 @@ class Installation:
             **security,
         )
         await consumer.start()
-        positions = LocalPositions(backend, _now_ms)
+        positions = LocalPositions(backend, wall_clock_ms)
         restorer = Restorer(
             client, consumer, backend, self.layout.changelogs, forms(self.layout.plans), positions=positions
         )
@@ -110,7 +110,7 @@ class Installation:
             restorer=restorer,
             backend=backend,
             positions=positions,
-            now_ms=_now_ms,
+            now_ms=wall_clock_ms,
         )
         fleet.control = self.control
         self._intake.fleet = fleet
@@ -130,11 +130,7 @@ class Installation:
             await self.fleet.close()
         if self._running is not None:
             await asyncio.gather(self._running, return_exceptions=True)
-        if (
-            self.fleet is not None
-            and isinstance(self.fleet.failure, StateError)
-            and "damaged" in str(self.fleet.failure)
-        ):
+        if self.fleet is not None and isinstance(self.fleet.failure, StateDamaged):
             (self.settings.state_dir / _DAMAGED).touch()
         if self._client is not None:
             await self._client.close()
@@ -151,10 +147,6 @@ class Installation:
                     if found is not None:
                         held[number, partition] = held.get((number, partition), 0) + found
         return held
-
-
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class _Door:

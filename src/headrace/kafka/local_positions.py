@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from headrace.kafka.changelog import STORES
 from headrace.kafka.layout import Changelog
 from headrace.kafka.model import Partition
 from headrace.state.keys import prefix_end
@@ -13,8 +14,6 @@ POSITIONS = "changelogs"
 """The store of how far each changelog partition is in this directory."""
 LONGEST_IDLE_MS = 12 * 3_600_000
 """Half of delete.retention.ms: what was removed later than that ago is still marked as removed in the changelog."""
-
-_SUFFIXES = ("", "/live", "/expiry", "/pending")
 
 
 class LocalPositions:
@@ -36,17 +35,17 @@ class LocalPositions:
     def put(self, batch: Batch, changelog: Changelog, partition: int, offset: int) -> None:
         """Write how far local state of a step's task is, and when it was."""
         known = self._backend.names()
-        places = [place for place, suffix in enumerate(_SUFFIXES) if changelog.store + suffix in known]
+        places = [place for place, suffix in enumerate(STORES) if changelog.store + suffix in known]
         mark = b"%d %d" % (offset, self._now_ms())
         listed = b"".join(b"%d" % place for place in places)
         batch.put(POSITIONS, _key(Partition(changelog.topic, partition)), mark + b" " + listed)
         for place in places:
-            batch.put(changelog.store + _SUFFIXES[place], _mark_key(partition), mark)
+            batch.put(changelog.store + STORES[place], _mark_key(partition), mark)
 
     def begin(self, batch: Batch, changelog: Changelog, partition: int, offset: int) -> None:
         """Remove the local state of a step's task: the changelog is read from ``offset`` on."""
         prefix = partition.to_bytes(2)
-        for suffix in _SUFFIXES:
+        for suffix in STORES:
             batch.delete_range(changelog.store + suffix, prefix, prefix_end(prefix) or b"\xff" * 3)
         self.put(batch, changelog, partition, offset)
 
@@ -59,7 +58,7 @@ class LocalPositions:
         written, listed = rest if len(rest) == 2 else (b"0", b"")  # noqa: PLR2004
         mark = offset + b" " + written
         for place in listed:
-            store = self._backend.store(changelog.store + _SUFFIXES[place - ord("0")])
+            store = self._backend.store(changelog.store + STORES[place - ord("0")])
             if store.get(_mark_key(partition)) != mark:
                 return "files of it are lost"
         if int(offset) < end and self._now_ms() - int(written) > LONGEST_IDLE_MS:

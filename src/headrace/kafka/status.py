@@ -57,7 +57,7 @@ class Observer:
                 self._gone += _counts(unit)
         self._units = units
         total = sum((_counts(unit) for unit in units.values()), self._gone)
-        counters, restorer = fleet.counters, fleet._restorer  # noqa: SLF001 - one room
+        counters, restorer = fleet.counters, fleet.restorer
         return WorkerStatus(
             running=_partitions(units.values(), State.RUNNING, State.SUSPENDED),
             restoring=_partitions(units.values(), State.CREATED, State.RESTORING),

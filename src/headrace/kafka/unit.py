@@ -305,18 +305,13 @@ class Unit:
             put_task_watermark(batch, task_id.topology, task_id.agent, self.partition, task.resume_ms)
             idle = all(channel.idle for channel in task.watermarks.channels)
             for buffer in task.exchanges:
-                watermark_ms = (
-                    task.watermark_ms - buffer.spec.delay_ms
-                    if task.watermark_ms > START_OF_TIME_MS
-                    else START_OF_TIME_MS
-                )
-                told = self._sent.get((task_id, buffer.spec.step)) == (watermark_ms, idle)
+                step = buffer.spec.step
+                reached = (max(task.watermark_ms - buffer.spec.delay_ms, START_OF_TIME_MS), idle)
+                told = self._sent.get((task_id, step)) == reached
                 for to, rows in enumerate(buffer.take()):
                     if rows or not told:
-                        sent[f"{task_id.topology}/{buffer.spec.step}", to] = Part(
-                            self.partition, watermark_ms, idle, rows
-                        )
-                self._sent[task_id, buffer.spec.step] = (watermark_ms, idle)
+                        sent[f"{task_id.topology}/{step}", to] = Part(self.partition, *reached, rows)
+                self._sent[task_id, step] = reached
         return sent
 
     def committing(self, worker: str) -> dict[Partition, Position]:
@@ -339,11 +334,6 @@ class Unit:
         """About how many bytes wait for the next commit, and for their turn."""
         waiting = sum(len(batch) * _RECORD_BYTES for queue in self._waiting.values() for batch in queue)
         return waiting + sum(task.output_bytes for task in self.tasks.values())
-
-    def evict(self, kept: int, total: int) -> None:
-        """Forget clean states: of ``total`` bytes on this worker keep about ``kept``."""
-        for task in self.tasks.values():
-            task.evict(kept, total)
 
 
 def _first_time(batch: Fetched) -> int:

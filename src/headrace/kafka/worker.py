@@ -24,6 +24,7 @@ from headrace.kafka.status import Observer, WorkerStatus
 from headrace.kafka.topics import prepare_topics
 from headrace.kafka.topics_admin import TopicAdmin
 from headrace.plan import Plan
+from headrace.runtime.garbage import calm
 
 _log = logging.getLogger("headrace.worker")
 _HEARTBEATS = 5.0  # in a session
@@ -91,6 +92,7 @@ def run_worker(
     Raises:
         HeadraceError: the worker cannot go on; what was not committed is processed again at the next start.
     """
+    calm()
     return asyncio.run(_Run(plans, settings, on_ready, watch, parent).run())
 
 

@@ -20,7 +20,7 @@ from headrace.runtime.exchanges import Exchanges
 from headrace.runtime.positions import put_channel, put_task_watermark, restore_channel, task_watermark
 from headrace.runtime.records import Output, Records
 from headrace.runtime.tables import TableReader, open_tables
-from headrace.runtime.task import DeadLetter, Task
+from headrace.runtime.task import DeadLetter, Task, shrink
 from headrace.state.protocol import Backend, Batch
 from headrace.time.instants import START_OF_TIME_MS
 from headrace.time.watermark import Channel
@@ -176,7 +176,7 @@ class Engine:
         for output in staged:
             output.committed()
         self.pending = False
-        self._evict()
+        shrink(self._tasks.values(), self._settings.cache_bytes)
 
     def _handle(self, tasks: list[Task]) -> list[DeadLetter]:
         handlings = self._collector.handling(tasks)
@@ -196,13 +196,6 @@ class Engine:
             put_channel(batch, self.plan.name, channel)
         for (agent, partition), task in self._tasks.items():
             put_task_watermark(batch, self.plan.name, agent, partition, task.resume_ms)
-
-    def _evict(self) -> None:
-        total, kept = self._state_bytes, self._settings.cache_bytes // 2
-        if total <= kept:
-            return
-        for task in self._tasks.values():
-            task.evict(kept, total)
 
     @property
     def stats(self) -> Stats:

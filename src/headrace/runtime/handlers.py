@@ -27,7 +27,7 @@ async def call_handler(node: Handle, rows: Sequence[Row]) -> list[tuple[Row, Exc
             except Exception as error:
                 return row, error
             except asyncio.CancelledError:
-                if _is_cancelled():
+                if is_cancelled():
                     raise
                 return row, RuntimeError("the function was cancelled from within")
         return None
@@ -36,8 +36,8 @@ async def call_handler(node: Handle, rows: Sequence[Row]) -> list[tuple[Row, Exc
     return [failure for failure in done if failure is not None]
 
 
-def _is_cancelled() -> bool:
-    """Tell whether somebody wants this call to end: else the error is the function's own."""
+def is_cancelled() -> bool:
+    """Tell whether somebody wants the running task to end: else a CancelledError is of another's making."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
 

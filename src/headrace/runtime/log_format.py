@@ -31,7 +31,6 @@ pack_topic = struct.Struct(">IH").pack
 unpack_topic = struct.Struct(">IH").unpack
 _partition = struct.Struct(">IH").pack
 _offset = struct.Struct(">Q")
-OFFSET_BYTES = _offset.size
 
 
 class Chunk(msgspec.Struct, array_like=True, gc=False):
@@ -66,12 +65,6 @@ def span_prefix(topic: int, partition: int) -> bytes:
 def at(prefix: bytes, offset: int) -> bytes:
     """Return the key below ``prefix`` for this offset."""
     return prefix + _offset.pack(offset)
-
-
-def offset_of(key: bytes) -> int:
-    """Return the offset at the end of a key."""
-    offset: int = _offset.unpack(key[-OFFSET_BYTES:])[0]
-    return offset
 
 
 def cut(values: list[bytes]) -> list[tuple[int, int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -296,9 +296,12 @@ class Task:
         waiting = sum(len(b.values) * (len(b.values[0]) + _OVERHEAD) for b in self.sinks if b.values)
         return waiting + sum(len(rows) * _ROW_BYTES for exchange in self.exchanges for rows in exchange.rows)
 
-    def evict(self, kept: int, total: int) -> None:
-        """Forget clean states: of ``total`` bytes, here and elsewhere, keep about ``kept``."""
-        for logic in self.operators:
+
+def shrink(tasks: Collection[Task], cache_bytes: int) -> None:
+    """Forget clean states, if all tasks' take more than half of what they may: the rest is for the next ones."""
+    total, kept = sum(task.state_bytes for task in tasks), cache_bytes // 2
+    if total > kept:
+        for logic in (logic for task in tasks for logic in task.operators):
             logic.evict(logic.size() * kept // total)
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from headrace.errors import InternalError, StateError
+from headrace.errors import InternalError, StateDamaged, StateError
 from headrace.event.dtypes import DType, Kind
 from headrace.state.decimal_keys import decode_decimal, encode_decimal
 
@@ -197,7 +197,7 @@ class KeyCodec:
         """Return the tuple.
 
         Raises:
-            StateError: these bytes are no key of these types.
+            StateDamaged: these bytes are no key of these types.
         """
         values: list[Any] = []
         at = 0
@@ -216,8 +216,8 @@ class KeyCodec:
         return tuple(values)
 
 
-def _damaged(data: bytes) -> StateError:
-    return StateError(
+def _damaged(data: bytes) -> StateDamaged:
+    return StateDamaged(
         f"a stored key cannot be read: {data[:80]!r}. It was written with other key columns, or is damaged: "
         "use another data directory, or restore this one"
     )

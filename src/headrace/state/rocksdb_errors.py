@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from headrace.errors import StateError, StateLocked
+from headrace.errors import StateDamaged, StateError, StateLocked
 
 OWNER_FILE = "owner.pid"
 
@@ -24,12 +24,12 @@ _REMEDIES = (
         "permission denied. Give this user read and write access to it, or choose another data directory",
     ),
     (("Too many open files",), "too many open files. Raise the limit (ulimit -n) and start again"),
-    (
-        ("Corruption", "checksum mismatch"),
-        "files in it are damaged or missing. Restore it from a backup; or move it away and start again, "
-        "and what can be read again is rebuilt",
-    ),
     (("Not a directory", "File exists"), "a part of the path is a file. Choose another data directory"),
+)
+_DAMAGED = ("Corruption", "checksum mismatch")
+_REBUILD = (
+    "files in it are damaged or missing. Restore it from a backup; or move it away and start again, "
+    "and what can be read again is rebuilt"
 )
 _UNKNOWN = "RocksDB failed. Check the disk and the path, then start again"
 
@@ -43,8 +43,11 @@ def translate(path: Path, action: str, cause: Exception) -> StateError:
             "Stop that process, or choose another data directory"
         )
         return StateLocked(message)
+    where = f"cannot {action} data directory {path}"
+    if any(known in text for known in _DAMAGED):
+        return StateDamaged(f"{where}: {_REBUILD} ({text})")
     remedy = next((remedy for texts, remedy in _REMEDIES if any(known in text for known in texts)), _UNKNOWN)
-    return StateError(f"cannot {action} data directory {path}: {remedy} ({text})")
+    return StateError(f"{where}: {remedy} ({text})")
 
 
 def _owner(path: Path) -> str:
