@@ -19,7 +19,8 @@ import msgspec
 
 from headrace.topology import nodes
 from headrace.topology.aggregates import Aggregate as AggregateSpec
-from headrace.topology.nodes import OnError, Port
+from headrace.topology.nodes import OnError
+from headrace.topology.operator import Port
 from headrace.topology.topology import Topology
 from headrace.topology.windows import Hopping, Session
 from tests.naive.aggregates import Entry, result

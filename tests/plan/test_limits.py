@@ -11,7 +11,7 @@ from headrace import Topology, TopologyError, agg, col, tumbling
 from headrace.plan import compile_plan, describe
 from headrace.plan.limits import MAX_BLOCKS, MAX_LEVELS, MAX_STEPS
 from headrace.testing import TopologyDriver
-from headrace.topology.nodes import Port
+from headrace.topology.operator import Port
 from headrace.topology.stream import Stream
 
 

@@ -10,8 +10,8 @@ from headrace.kafka.names import changelog_topic, repartition_topic
 from headrace.operators.view import store_name
 from headrace.plan import Plan
 from headrace.plan.model import Agent, PlannedStep, is_stateful
-from headrace.topology.nodes import Aggregate, GroupBy, Source
-from headrace.topology.windows import Window
+from headrace.topology.nodes import Source
+from headrace.topology.operator import Operator
 
 _LONGEST_NAME = 249
 
@@ -28,7 +28,7 @@ class Reading:
     @property
     def exchange(self) -> bool:
         """Whether the topic is a repartition topic."""
-        return isinstance(self.head.node, GroupBy)
+        return self.head.exchange
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,11 +114,11 @@ def lay_out(group: str, plans: Sequence[Plan]) -> Layout:
             changelog_topic(group, plan.name, step.id),
             store_name(plan.name, step.id),
             by_agent[plan.name, step.agent],
-            _kept(step),
+            step.node.kept_ms(),
         )
         for plan in plans
         for step in plan.steps
-        if is_stateful(step)
+        if isinstance(step.node, Operator)
     )
     layout = Layout(group, tuple(plans), components, changelogs, repartitions)
     own = [*(r.topic for r in readings if r.exchange), *(c.topic for c in changelogs)]
@@ -148,15 +148,6 @@ def _components(readings: list[Reading]) -> tuple[Component, ...]:
 
 def _together(a: Reading, b: Reading) -> bool:
     return a.topic == b.topic or (a.plan is b.plan and a.agent is b.agent)
-
-
-def _kept(step: PlannedStep) -> int | None:
-    """Return how long a state is of use after it was written: a window's is, until its retention is over."""
-    window: Window | None = step.node.window if isinstance(step.node, Aggregate) else None
-    if window is None:
-        return None
-    size = window.size_ms if hasattr(window, "size_ms") else window.gap_ms
-    return size + window.grace_ms + window.retention_ms
 
 
 def _check_names(layout: Layout, own: list[str]) -> None:

@@ -10,7 +10,8 @@ from headrace.kafka.model import Fetched
 from headrace.operators.latest import TableLogic
 from headrace.plan.model import Plan, PlannedStep
 from headrace.runtime.task import Task
-from headrace.topology.nodes import GroupBy, Port, Table
+from headrace.topology.nodes import GroupBy, Table
+from headrace.topology.operator import Port
 
 _PARSERS: dict[Kind, Callable[[bytes], Any]] = {Kind.STR: lambda key: key.decode(), Kind.INT: int}
 

@@ -30,19 +30,15 @@ class ExchangeSpec:
 class OperatorSpec:
     """A stateful step. ``delay_ms``: how far its watermark lies behind the task's.
 
-    ``merge`` joins two states, ``init`` makes an empty one, ``row`` reads one as a dict, ``slot_types`` decode a stored
-    one; ``add`` adds a record that had to wait for its state (None: none may wait); ``base`` is the place of the first
-    aggregate's slot, behind the operator's own.
+    ``slot_types`` decode a stored state; ``row`` reads one as a dict (None: it is no table); ``kit`` is what its own
+    logic needs beside that.
     """
 
     step: PlannedStep
     delay_ms: int
-    base: int
-    init: Callable[[], list[Any]]
-    merge: Callable[[list[Any], list[Any]], None]
-    row: Callable[[Any, list[Any], int, int], dict[str, Any]]
     slot_types: tuple[Any, ...]
-    add: Callable[..., None] | None
+    row: Callable[[Any, list[Any], int, int], dict[str, Any]] | None
+    kit: Any
 
 
 @dataclass(frozen=True, slots=True)

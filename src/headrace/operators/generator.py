@@ -17,32 +17,33 @@ from typing import Any
 
 from headrace.errors import InternalError
 from headrace.event.dtypes import DType
-from headrace.operators import leaves, stateful, steps
+from headrace.operators import leaves, steps
 from headrace.operators.agent import AgentCode, ExchangeSpec, OperatorSpec, SinkSpec
 from headrace.operators.expressions import Emitter
 from headrace.operators.frame import Frame
 from headrace.operators.heads import exchange_head, source_head
+from headrace.operators.kind import Shape
+from headrace.operators.kinds import kind_of
 from headrace.operators.meetings import Meetings
+from headrace.operators.rows import row_function, rows_head
 from headrace.operators.writer import Writer
 from headrace.plan.model import Agent, Plan, PlannedStep, is_stateful
 from headrace.topology.expr import Expr
 from headrace.topology.nodes import (
-    Aggregate,
+    Broadcast,
     Explode,
     Filter,
     GroupBy,
     Handle,
     Merge,
     OnError,
-    Port,
     Select,
     Sink,
     Source,
-    Table,
     inputs,
 )
+from headrace.topology.operator import Operator, Port
 from headrace.topology.typing import infer
-from headrace.topology.windows import Session, Window
 
 
 class Generator:
@@ -58,7 +59,7 @@ class Generator:
         self.sinks: list[SinkSpec] = []
         self.exchanges: list[ExchangeSpec] = []
         self.handles: list[Handle] = []
-        self.operators: dict[str, stateful.Shape] = {}
+        self.operators: dict[str, Shape] = {}
         self.delays = _delays(plan)
         self.meetings = Meetings(plan)
         self.prologue: list[str] = []
@@ -68,14 +69,13 @@ class Generator:
     def generate(self) -> AgentCode:
         """Generate all functions of the agent."""
         mine = [self.plan.step(step_id) for step_id in self.agent.steps]
-        for step in mine:
-            if is_stateful(step):
-                self.operators[step.id] = stateful.shape(self, step, len(self.operators))
+        keeping = [step for step in mine if is_stateful(step)]
+        for step in keeping:
+            self.operators[step.id] = kind_of(step).prepare(self, step, len(self.operators))
         heads = {head: self._head(self.plan.step(head)) for head in self.agent.heads}
-        rows = {(s.id, port): self._rows(s, port) for s in mine if is_stateful(s) for port in _row_ports(self.plan, s)}
+        rows = {(s.id, port): self._rows(s, port) for s in keeping for port in _row_ports(self.plan, s)}
         filename = f"<headrace {self.plan.name}/{self.agent.id}>"
-        row_functions = {s.id: stateful.row_function(self, s) for s in mine if is_stateful(s)}
-        adds = {s.id: stateful.add_function(self, s) for s in mine if is_stateful(s)}
+        reads = {s.id: row_function(self, s, kind_of(s).row(self, s, "update")) for s in keeping if _is_table(s)}
         text = self.writer.text()
         linecache.cache[filename] = (len(text), None, text.splitlines(keepends=True), filename)
         exec(compile(text, filename, "exec"), self.names)  # noqa: S102 - our own text, never a user's
@@ -87,7 +87,7 @@ class Generator:
             steps_by_line=tuple(self.writer.steps),
             sinks=tuple(self.sinks),
             exchanges=tuple(self.exchanges),
-            operators=tuple(self._operator(s, row_functions[s.id], adds[s.id]) for s in mine if is_stateful(s)),
+            operators=tuple(self._operator(s, reads.get(s.id)) for s in keeping),
             handles=tuple(self.handles),
             policies=_policies(self.plan),
             filename=filename,
@@ -100,12 +100,11 @@ class Generator:
             raise InternalError(msg)
         return function
 
-    def _operator(self, step: PlannedStep, row: str, add: str | None) -> OperatorSpec:
-        shape = self.operators[step.id]
-        init, merge = self._function(shape.init_name), self._function(shape.merge_name)
-        delay = self.delays[inputs(step.node)[0]]
-        added = None if add is None else self._function(add)
-        return OperatorSpec(step, delay, shape.base, init, merge, self._function(row), shape.types, added)
+    def _operator(self, step: PlannedStep, read: str | None) -> OperatorSpec:
+        delay = max(self.delays[port] for port in inputs(step.node))
+        row = None if read is None else self._function(read)
+        kit = kind_of(step).kit(self, step, self._function)
+        return OperatorSpec(step, delay, self.operators[step.id].types, row, kit)
 
     def _head(self, step: PlannedStep) -> str:
         with self.function(step.id):
@@ -119,7 +118,7 @@ class Generator:
     def _rows(self, step: PlannedStep, port: str) -> str:
         name = f"rows_{len(self.writer.steps)}"
         with self.function(step.id):
-            stateful.rows_head(self, step, port, name)
+            rows_head(self, step, port, kind_of(step).row(self, step, port), name)
         return name
 
     @contextmanager
@@ -159,11 +158,11 @@ class Generator:
         for place, step in enumerate(consumers):
             last = place == len(consumers) - 1 and not meetings
             with self.writer.step(step.id), nullcontext() if last else self.guarded():
-                self._step(step, frame, tail=tail and last)
+                self._step(step, port, frame, tail=tail and last)
         for met, record in self.meetings.end(self, meetings):
             self.children(met, record, tail=True)
 
-    def _step(self, step: PlannedStep, frame: Frame, *, tail: bool) -> None:
+    def _step(self, step: PlannedStep, port: Port, frame: Frame, *, tail: bool) -> None:
         match step.node:
             case Filter():
                 steps.emit_filter(self, step.node, frame, tail=tail)
@@ -180,10 +179,10 @@ class Generator:
                 leaves.emit_sink(self, step, step.node, frame)
             case Handle():
                 leaves.emit_handle(self, step, step.node, frame)
-            case Table():
-                stateful.emit_table(self, step, step.node, frame)
-            case Aggregate():
-                stateful.emit_aggregate(self, step, step.node, frame, tail=tail)
+            case Broadcast():
+                leaves.emit_broadcast(self, step, frame)
+            case Operator():
+                kind_of(step).visit(self, step, port, frame, tail=tail)
             case Source():
                 msg = f"source {step.id} reads no port"
                 raise InternalError(msg)
@@ -197,7 +196,11 @@ def _no_fault(expected: str, got: str, remedy: str) -> None:
 
 def _row_ports(plan: Plan, step: PlannedStep) -> list[str]:
     ports = {p.name for s in plan.steps for p in inputs(s.node) if p.step == step.id}
-    return sorted(ports - {"late"})
+    return sorted(ports - step.node.inline) if isinstance(step.node, Operator) else []
+
+
+def _is_table(step: PlannedStep) -> bool:
+    return isinstance(step.node, Operator) and step.node.queryable
 
 
 def _delays(plan: Plan) -> dict[Port, int]:
@@ -206,19 +209,9 @@ def _delays(plan: Plan) -> dict[Port, int]:
     for step in plan.steps:
         before = max((delays[p] for p in inputs(step.node)), default=0)
         delays[Port(step.id)] = before
-        if isinstance(step.node, Aggregate | Table):
-            window = step.node.window if isinstance(step.node, Aggregate) else None
-            grace = closing_delay_ms(window) if window is not None else 0
-            intervals = step.node.every_ms if isinstance(step.node, Aggregate) else ()
-            for name in ("update", "close", *(f"every:{ms}" for ms in intervals)):
-                delays[Port(step.id, name)] = before + grace
-            delays[Port(step.id, "late")] = before
+        if isinstance(step.node, Operator):
+            delays |= {Port(step.id, port): delay for port, delay in kind_of(step).delays(step.node, before).items()}
     return delays
-
-
-def closing_delay_ms(window: Window) -> int:
-    """Return how long a window stays open behind its end: one more for sessions, whose gap is inclusive."""
-    return window.grace_ms + isinstance(window, Session)
 
 
 _STRICTEST = (OnError.FAIL, OnError.DEAD_LETTER, OnError.SKIP)

@@ -15,7 +15,8 @@ from headrace.operators.keys import key_text
 from headrace.plan.model import Plan, PlannedStep
 from headrace.plan.projection import Path
 from headrace.time.instants import MAX_TIME_MS, from_ms, to_ms
-from headrace.topology.nodes import GroupBy, Port, Source
+from headrace.topology.nodes import Source
+from headrace.topology.operator import Port
 
 if TYPE_CHECKING:
     from headrace.operators.generator import Generator
@@ -138,8 +139,6 @@ def _loop(used: Set[str]) -> str:
 def exchange_head(g: Generator, step: PlannedStep, name: str) -> None:
     """Generate the loop over rows that other tasks sent: each carries its time, watermark and key."""
     w = g.writer
-    if not isinstance(step.node, GroupBy):
-        raise TypeError(name)
     paths = exchange_columns(g.plan, step)
     fields = ["ts", "w", "b", "k", *(f"x{n}" for n in range(len(paths)))]
     types = dict(step.columns.fields)
@@ -149,7 +148,7 @@ def exchange_head(g: Generator, step: PlannedStep, name: str) -> None:
     g.names.update(_from_ms=from_ms, _key_text=key_text)
     nothing = ("None", STR.optional())
     metas: dict[str, Value] = {"topic": nothing, "partition": nothing, "offset": nothing}
-    whole = "k" if len(key) > 1 else "k0"
+    whole = "k0" if len(key) == 1 else "k"
     metas |= {"time": ("_from_ms(ts)", TIMESTAMP), "key": (f"_key_text({whole})", STR)}
     bound = "(wm if wm < lim else lim)"
     frame = Frame(step.columns, columns, "ts", ("own", 0), bound, key=tuple(key), key_code=whole, metas=metas)
@@ -172,7 +171,8 @@ def exchange_head(g: Generator, step: PlannedStep, name: str) -> None:
                 with w.block("if wm >= nxt:"):
                     w.line("t.fire(ch, wm)")
                     w.line("nxt = t.next_ms")
-            w.line(f"{''.join(f'{code}, ' for code, _ in key)}= k")
+            if key:
+                w.line(f"{''.join(f'{code}, ' for code, _ in key)}= k")
             g.children(Port(step.id), frame, tail=True)
         w.line("ch.watermark_ms = max(ch.watermark_ms, wm)")
     w.fill(prologue, g.prologue)

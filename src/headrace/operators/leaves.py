@@ -19,7 +19,8 @@ from headrace.operators.heads import exchange_columns
 from headrace.operators.keys import canonical_decimal, checks, key_bytes, key_text, no_key
 from headrace.plan.model import PlannedStep
 from headrace.topology.expr import Expr
-from headrace.topology.nodes import GroupBy, Handle, Port, Sink
+from headrace.topology.nodes import GroupBy, Handle, Sink
+from headrace.topology.operator import Port
 
 if TYPE_CHECKING:
     from headrace.operators.generator import Generator
@@ -61,21 +62,35 @@ def emit_group_by(g: Generator, step: PlannedStep, node: GroupBy, frame: Frame, 
         g.children(Port(step.id), inner, tail=tail)
 
 
-def _emit_exchange(g: Generator, step: PlannedStep, frame: Frame) -> None:
+def emit_broadcast(g: Generator, step: PlannedStep, frame: Frame) -> None:
+    """Send the row to all tasks."""
+    index = _exchange(g, step)
+    row = _row(g, step, frame, "()")
+    with g.writer.block(f"for _a in {g.bind(f't.exchanges[{index}].appends', 'xa')}:"):
+        g.writer.line(f"_a(({row}))")
+
+
+def _exchange(g: Generator, step: PlannedStep) -> int:
     index = _index(g.exchanges, step.id)
     if index == len(g.exchanges):
         g.exchanges.append(ExchangeSpec(step.id, g.delays[Port(step.id)]))
+    return index
+
+
+def _row(g: Generator, step: PlannedStep, frame: Frame, key: str) -> str:
+    """Return what travels: time, watermark, bound, key and columns."""
+    code, lag = frame.watermark
+    watermark = f"{code} - {lag}" if lag else code
+    columns = [frame.column(path)[0] for path in exchange_columns(g.plan, step)]
+    return ", ".join([frame.time, watermark, frame.bound, key, *columns])
+
+
+def _emit_exchange(g: Generator, step: PlannedStep, frame: Frame) -> None:
+    index = _exchange(g, step)
     place = g.bind(f"t.exchanges[{index}].places.get", "xp")
     find = g.bind(f"t.exchanges[{index}].find", "xf")
     appends = g.bind(f"t.exchanges[{index}].appends", "xa")
-    code, lag = frame.watermark
-    watermark = f"{code} - {lag}" if lag else code
-    parts = []
-    for path in exchange_columns(g.plan, step):
-        text, _ = frame.column(path)
-        parts.append(text)
-    key = frame.key_code if len(frame.key) > 1 else f"({frame.key_code},)"
-    row = ", ".join([frame.time, watermark, frame.bound, str(key), *parts])
+    row = _row(g, step, frame, f"{frame.key_code}" if len(frame.key) > 1 else f"({frame.key_code},)")
     w = g.writer
     # keys of one column travel as a tuple too: the head on the other side unpacks them alike
     w.line(f"p = {place}({frame.key_code})")

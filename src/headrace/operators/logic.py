@@ -25,6 +25,12 @@ class Logic(Protocol):
     closed_ms: int
     footprint: Footprint
 
+    def restore(self, watermark_ms: int) -> None:
+        """Take up the state of the last checkpoint, whose watermark this is."""
+
+    def catch_up(self) -> None:
+        """Do with the records of the batch what is left to do; called at the end of each."""
+
     def advance(self, watermark_ms: int) -> None:
         """Move event time on: close windows, emit what is due."""
 

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 from headrace.operators.frame import Frame, Value, type_at
 from headrace.plan.model import Plan, PlannedStep
 from headrace.plan.projection import Path
-from headrace.topology.nodes import Aggregate, Handle, Merge, Port, Sink, Table
+from headrace.topology.nodes import Handle, Merge, Sink
+from headrace.topology.operator import Operator, Port
 
 if TYPE_CHECKING:
     from headrace.operators.generator import Generator
@@ -83,8 +84,8 @@ class Meetings:
         match step.node:
             case Sink() | Handle():
                 ports = []
-            case Table() | Aggregate():
-                ports = [Port(step.id, "late")]  # the other ports have functions of their own
+            case Operator() as node:  # its other ports have functions of their own
+                ports = [Port(step.id, port) for port in sorted(node.inline)]
             case _:
                 ports = [] if step.exchange else [Port(step.id)]
         found = {step.id} if isinstance(step.node, Merge) else set()

@@ -7,17 +7,15 @@ the logic itself only once nothing can fail any more.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 
 from headrace.operators.agent import OperatorSpec
-from headrace.operators.build import AnyLogic
 from headrace.operators.sessions import FIRST, LAST, SessionLogic
 from headrace.operators.view import State, StateView, instant
 from headrace.operators.windowed import WindowedLogic
-from headrace.topology.nodes import Aggregate
-from headrace.topology.windows import Session
 
 _list = msgspec.msgpack.Decoder(list[bytes]).decode
 
@@ -29,7 +27,8 @@ class WindowPreview:
 
     def __init__(self, spec: OperatorSpec, view: StateView, logic: WindowedLogic) -> None:
         """Look into the memory of ``logic`` and into its store."""
-        self._logic, self._init, self._view = logic, spec.init, view
+        self._logic, self._view = logic, view
+        self._init: Callable[[], State] = spec.kit.init
         self._codec, self._keys = view.codec(), view.keys()
 
     def state(self, start: int, key: Any) -> State:
@@ -55,10 +54,11 @@ class SessionPreview:
 
     __slots__ = ("_codec", "_init", "_keys", "_logic", "_merge", "_view", "_window")
 
-    def __init__(self, spec: OperatorSpec, window: Session, view: StateView, logic: SessionLogic) -> None:
+    def __init__(self, spec: OperatorSpec, view: StateView, logic: SessionLogic) -> None:
         """Look into the memory of ``logic`` and into its store."""
-        self._logic, self._window, self._view = logic, window, view
-        self._init, self._merge = spec.init, spec.merge
+        self._logic, self._window, self._view = logic, logic.window, view
+        self._init: Callable[[], State] = spec.kit.init
+        self._merge: Callable[[State, State], None] = spec.kit.merge
         self._codec, self._keys = view.codec(), view.keys()
 
     def state(self, key: Any, time_ms: int, watermark_ms: int) -> State | None:
@@ -87,16 +87,3 @@ class SessionPreview:
             return []
         self._logic.cold[key] = [self._codec.decode(item) for item in _list(stored)]
         return self._logic.cold[key]
-
-
-AnyPreview = WindowPreview | SessionPreview
-
-
-def build_preview(spec: OperatorSpec, view: StateView, logic: AnyLogic) -> AnyPreview | None:
-    """Return the preview of a stateful step; a table needs none."""
-    node = spec.step.node
-    if isinstance(logic, WindowedLogic):
-        return WindowPreview(spec, view, logic)
-    if isinstance(logic, SessionLogic) and isinstance(node, Aggregate) and isinstance(node.window, Session):
-        return SessionPreview(spec, node.window, view, logic)
-    return None

@@ -33,9 +33,10 @@ class SessionLogic:
         self, spec: OperatorSpec, window: Session, view: StateView, emit: Emit, opened: Callable[[], None]
     ) -> None:
         """Begin with nothing in memory; ``opened`` is called when ``next_ms`` has become earlier."""
-        self._window, self._view, self._emit, self._opened = window, view, emit, opened
+        self.window, self._view, self._emit, self._opened = window, view, emit, opened
         self._codec, self._keys = view.codec(), view.keys()
-        self._init, self._merge = spec.init, spec.merge
+        self._init: Callable[[], State] = spec.kit.init
+        self._merge: Callable[[State, State], None] = spec.kit.merge
         self._live = view.beside("live")
         self.hot: dict[Any, list[State]] = {}
         self.cold: dict[Any, list[State]] = {}
@@ -65,6 +66,9 @@ class SessionLogic:
         self._restore_owed()
         self._plan_next()
 
+    def catch_up(self) -> None:
+        """Do nothing: records are added as they come."""
+
     def _decode(self, data: bytes) -> list[State]:
         return [self._codec.decode(item) for item in _list(data)]
 
@@ -89,7 +93,7 @@ class SessionLogic:
     def touch(self, key: Any, time_ms: int, watermark_ms: int) -> State | None:
         """Return the session that an event belongs to, made or merged as needed; None if it is late."""
         sessions = self._sessions(key)
-        gap = self._window.gap_ms
+        gap = self.window.gap_ms
         near = [s for s in sessions if s[FIRST] - gap <= time_ms <= s[LAST] + gap]
         if not near:
             if time_ms + self._wait <= watermark_ms:
@@ -199,7 +203,7 @@ class SessionLogic:
         prefix, name = self._view.prefix, self._view.name
         for key, state in self._closed:
             row = prefix + self._keys.encode(key) + instant(state[FIRST])
-            expiry = state[LAST] + self._window.gap_ms + self._window.grace_ms + self._window.retention_ms
+            expiry = state[LAST] + self.window.gap_ms + self.window.grace_ms + self.window.retention_ms
             batch.put(name, row, self._codec.encode(state))
             batch.put(f"{name}/expiry", prefix + instant(expiry) + row, b"")
         self._closed.clear()

@@ -8,7 +8,8 @@ from headrace.event.dtypes import ANY, Kind
 from headrace.operators.frame import Frame, Value, column_path
 from headrace.plan.model import PlannedStep
 from headrace.plan.projection import Path
-from headrace.topology.nodes import Explode, Filter, Port, Select
+from headrace.topology.nodes import Explode, Filter, Select
+from headrace.topology.operator import Port
 
 if TYPE_CHECKING:
     from headrace.operators.generator import Generator

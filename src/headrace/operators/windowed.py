@@ -92,8 +92,8 @@ class WindowedLogic:
         self.prefix = view.prefix
         node: Any = spec.step.node
         self._ticks = Ticks(node.every_ms)
-        self.init, self._add = spec.init, spec.add
-        self.defers = spec.add is not None
+        self.init, self._add = spec.kit.init, spec.kit.add
+        self.defers = self._add is not None
         self.behind = False
         self.windows: dict[int, WindowState] = {}
         self._starts: list[int] = []  # a heap; windows that were closed stay in it until they come up

@@ -12,7 +12,8 @@ from headrace.plan.model import Agent, Plan, PlannedStep
 from headrace.plan.projection import required_columns
 from headrace.plan.resolution import Resolution
 from headrace.plan.schemas import moves, resolve
-from headrace.topology.nodes import Aggregate, GroupBy, Handle, Node, Port, Sink, Source, Table, inputs
+from headrace.topology.nodes import Broadcast, GroupBy, Handle, Node, Sink, Source, inputs
+from headrace.topology.operator import Operator, Port
 from headrace.topology.topology import Topology
 
 
@@ -35,7 +36,7 @@ def compile_plan(topology: Topology) -> Plan:
     """
     nodes = topology.nodes
     known = resolve(nodes)
-    exchanges = {n.id for n in nodes if isinstance(n, GroupBy) and moves(n, known)}
+    exchanges = {n.id for n in nodes if isinstance(n, Broadcast) or (isinstance(n, GroupBy) and moves(n, known))}
     _check_whole(topology.name, nodes, known)
     check_limits(nodes, exchanges, known)
     faults = _in_order([*topology.faults, *known.faults], nodes)
@@ -47,7 +48,8 @@ def compile_plan(topology: Topology) -> Plan:
     # Of the text only: digests of functions differ between versions of Python, and state survives that.
     text = "\n".join(line for step in steps for line in step_lines(step))
     fingerprint = hashlib.sha256(f"{topology.name}\n{text}".encode()).hexdigest()[:16]
-    return Plan(topology.name, steps, agents, required_columns(nodes, known.columns), fingerprint)
+    required = required_columns(nodes, known.columns)
+    return Plan(topology.name, steps, agents, required, known.columns, known.keys, fingerprint)
 
 
 def _in_order(faults: list[Fault], nodes: tuple[Node, ...]) -> tuple[Fault, ...]:
@@ -61,7 +63,8 @@ def _check_whole(topology: str, nodes: tuple[Node, ...], known: Resolution) -> N
         known.fault(topology, "steps", "at least one source", "none", "Declare a source.")
     read = {port.step for node in nodes for port in inputs(node)}
     for node in nodes:
-        if node.id not in read and not isinstance(node, Sink | Handle | Table | Aggregate):
+        queryable = isinstance(node, Operator) and node.queryable
+        if node.id not in read and not queryable and not isinstance(node, Sink | Handle):
             remedy = "End the stream in a sink, a table, an aggregate or a handler, or remove the step."
             known.fault(node.id, "output", "a step that reads it", "none", remedy)
 
@@ -75,13 +78,15 @@ def _assign_agents(nodes: tuple[Node, ...], exchanges: set[str]) -> dict[str, st
         group.update({step: new for step, name in group.items() if name == old})
 
     for node in nodes:
-        ports = inputs(node)
-        moved = [p for p in ports if p.step in exchanges]
-        group[node.id] = f"{moved[0].step}>" if moved else (group[ports[0].step] if ports else node.id)
-        for port in ports:
-            if port.step not in exchanges:
-                join(node.id, port.step)
-    return {step: name.replace(">", ".in") for step, name in group.items()}
+        # what lies behind an exchange is one group, whoever reads it; first, for groups are named after exchanges
+        entries = sorted(inputs(node), key=lambda port: port.step not in exchanges)
+        names = [f"{port.step}>" if port.step in exchanges else port.step for port in entries]
+        for name in names:
+            group.setdefault(name, name)
+        group[node.id] = group[names[0]] if names else node.id
+        for name in names[1:]:
+            join(node.id, name)
+    return {node.id: group[node.id].replace(">", ".in") for node in nodes}
 
 
 def _agents(nodes: tuple[Node, ...], agent_of: dict[str, str], exchanges: set[str]) -> tuple[Agent, ...]:

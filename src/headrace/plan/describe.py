@@ -9,21 +9,19 @@ from headrace.plan.digest import digest, functions_of
 from headrace.plan.model import Plan, PlannedStep, grouping, is_stateful
 from headrace.topology.expr import callable_name
 from headrace.topology.nodes import (
-    Aggregate,
+    Broadcast,
     Explode,
     Filter,
     GroupBy,
     Handle,
     Merge,
     Node,
-    Port,
     Select,
     Sink,
     Source,
-    Table,
     inputs,
 )
-from headrace.topology.windows import Hopping, Session, Window
+from headrace.topology.operator import Operator, Port
 
 Json = dict[str, object]
 
@@ -86,10 +84,10 @@ def details(node: Node) -> str:
             return "union"
         case GroupBy():
             return ", ".join(f"{name} = {expr}" for name, expr in node.keys)
-        case Table():
-            return "latest" + (f", delete if {node.delete}" if node.delete is not None else "")
-        case Aggregate():
-            return f"{_window(node.window)}: " + ", ".join(f"{name} = {spec}" for name, spec in node.aggregates)
+        case Broadcast():
+            return "to all tasks"
+        case Operator():
+            return node.details()
         case Sink():
             return f"topic {node.topic}" + (f", key {node.key}" if node.key is not None else "")
         case Handle():
@@ -97,19 +95,6 @@ def details(node: Node) -> str:
             return f"{name}, {node.attempts} attempts, timeout {node.timeout_ms} ms"
         case _:
             assert_never(node)
-
-
-def _window(window: Window | None) -> str:
-    match window:
-        case None:
-            return "all time"
-        case Hopping(size, advance, grace):
-            form = f"tumbling {size} ms" if size == advance else f"hopping {size} ms every {advance} ms"
-            return f"{form}, grace {grace} ms"
-        case Session(gap, grace):
-            return f"session gap {gap} ms, grace {grace} ms"
-        case _:
-            assert_never(window)
 
 
 def _port(port: Port) -> str:

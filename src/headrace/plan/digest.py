@@ -13,19 +13,8 @@ from collections.abc import Callable, Iterable, Iterator
 from types import CodeType, FunctionType, MethodType
 
 from headrace.topology.expr import Apply, Expr
-from headrace.topology.nodes import (
-    Aggregate,
-    Explode,
-    Filter,
-    GroupBy,
-    Handle,
-    Merge,
-    Node,
-    Select,
-    Sink,
-    Source,
-    Table,
-)
+from headrace.topology.nodes import Broadcast, Explode, Filter, GroupBy, Handle, Merge, Node, Select, Sink, Source
+from headrace.topology.operator import Operator
 from headrace.topology.trees import walk
 
 PYTHON = f"{sys.implementation.name}-{sys.version_info.major}.{sys.version_info.minor}"
@@ -53,13 +42,8 @@ def functions_of(node: Node) -> tuple[Callable[..., object], ...]:
     match node:
         case Handle(function=function):
             own = (function,)
-        case Aggregate(aggregates=aggregates):
-            for _, spec in aggregates:
-                custom = spec.custom
-                if custom is not None:
-                    # The other functions of a reduce are Headrace's own.
-                    reduces = spec.function == "reduce"
-                    own += (custom.add,) if reduces else (custom.init, custom.add, custom.merge, custom.result)
+        case Operator():
+            own = node.functions()
         case _:
             pass
     return (*applied, *own)
@@ -68,22 +52,20 @@ def functions_of(node: Node) -> tuple[Callable[..., object], ...]:
 def _expressions(node: Node) -> Iterable[Expr]:
     match node:
         case Filter():
-            found: tuple[object, ...] = (node.condition,)
+            found: Iterable[object] = (node.condition,)
         case Select():
             found = tuple(expr for _, expr in node.columns)
         case Explode():
             found = (node.items,)
         case GroupBy():
             found = tuple(expr for _, expr in node.keys)
-        case Table():
-            found = (node.delete,)
-        case Aggregate():
-            found = tuple(arg for _, spec in node.aggregates for arg in spec.args)
+        case Operator():
+            found = node.expressions()
         case Source():
             found = (node.key, node.time)
         case Sink():
             found = (node.topic, node.key)
-        case Merge() | Handle():
+        case Merge() | Broadcast() | Handle():
             found = ()
     return [expr for expr in found if isinstance(expr, Expr)]
 

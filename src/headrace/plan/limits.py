@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from headrace.plan.resolution import Resolution
-from headrace.topology.nodes import Aggregate, Explode, Filter, Merge, Node, Port, Source, Table, inputs
+from headrace.topology.nodes import Explode, Filter, Merge, Node, Source, inputs
+from headrace.topology.operator import Operator, Port
 
 MAX_STEPS = 200
 """Generating one step takes 3 nested calls at most, of the 1,000 that Python allows; the rest is for the caller."""
@@ -47,8 +48,8 @@ def check_limits(nodes: tuple[Node, ...], exchanges: set[str], known: Resolution
         after = _after(node, before, last)
         _check(known, node, before, after)
         places[Port(node.id)] = _START if node.id in exchanges else after
-        if isinstance(node, Aggregate | Table):  # what they emit later is generated as functions of their own
-            places[Port(node.id, "late")] = after.within(2, 2, tail=False)
+        if isinstance(node, Operator):  # what it emits on its other ports is generated as functions of their own
+            places.update(dict.fromkeys((Port(node.id, p) for p in node.inline), after.within(2, 2, tail=False)))
 
 
 def _before(node: Node, places: Mapping[Port, _Place]) -> _Place:

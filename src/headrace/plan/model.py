@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from headrace.event.dtypes import DType
 from headrace.plan.projection import Path
-from headrace.topology.nodes import Aggregate, GroupBy, Node, Port, Sink, Source, Table, inputs
+from headrace.topology.nodes import Aggregate, GroupBy, Node, Sink, Source, inputs
+from headrace.topology.operator import Operator, Port
 from headrace.topology.windows import Session
 
 KeyColumns = tuple[tuple[str, DType], ...]
@@ -70,12 +71,14 @@ class TableSpec:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A compiled topology."""
+    """A compiled topology. ``columns`` and ``keys`` of every port; ``required``: the paths that are read of it."""
 
     name: str
     steps: tuple[PlannedStep, ...]
     agents: tuple[Agent, ...]
     required: Mapping[Port, frozenset[Path]]
+    columns: Mapping[Port, DType]
+    keys: Mapping[Port, KeyColumns]
     fingerprint: str
     _by_id: Mapping[str, PlannedStep] = field(init=False, repr=False, compare=False)
     _by_input: Mapping[Port, tuple[PlannedStep, ...]] = field(init=False, repr=False, compare=False)
@@ -116,7 +119,7 @@ class Plan:
     @property
     def tables(self) -> tuple[TableSpec, ...]:
         """The tables, in order of declaration."""
-        return tuple(_table(s) for s in self.steps if isinstance(s.node, Aggregate | Table))
+        return tuple(_table(s) for s in self.steps if isinstance(s.node, Operator) and s.node.queryable)
 
 
 def _table(step: PlannedStep) -> TableSpec:
@@ -126,7 +129,7 @@ def _table(step: PlannedStep) -> TableSpec:
 
 def is_stateful(step: PlannedStep) -> bool:
     """Tell whether a step keeps a store."""
-    return isinstance(step.node, Aggregate | Table)
+    return isinstance(step.node, Operator)
 
 
 def grouping(plan: Plan, step: PlannedStep) -> GroupBy:

@@ -10,21 +10,20 @@ from collections.abc import Iterable, Sequence
 from headrace.event.dtypes import DType
 from headrace.topology.expr import Column, Expr
 from headrace.topology.nodes import (
-    Aggregate,
+    Broadcast,
     Explode,
     Filter,
     GroupBy,
     Handle,
     Merge,
     Node,
-    Port,
     Select,
     Sink,
     Source,
-    Table,
     inputs,
 )
-from headrace.topology.trees import columns
+from headrace.topology.operator import Operator, Port
+from headrace.topology.trees import all_columns, columns
 
 Path = tuple[str, ...]
 Needs = dict[Port, set[Path]]
@@ -59,15 +58,13 @@ def _reads(node: Node, port: Port, needs: Needs, schemas: dict[Port, DType]) -> 
         case Explode():
             return {p for p in below if p[0] != node.name} | columns(node.items)
         case GroupBy():
-            return _through(dict(node.keys), below, keep=True) | _all_of(e for _, e in node.keys)
-        case Aggregate():
-            late = needs.get(Port(node.id, "late"), set())
-            return late | _all_of(e for _, a in node.aggregates for e in a.args)
-        case Table():
-            return _everything(schemas[port]) | _all_of([node.delete] if node.delete is not None else [])
+            return _through(dict(node.keys), below, keep=True) | all_columns(e for _, e in node.keys)
+        case Broadcast():
+            return set(below)
+        case Operator():
+            return node.reads(port, lambda name: needs.get(Port(node.id, name), set()), schemas[port])
         case Sink():
-            extra = [e for e in (node.topic, node.key) if isinstance(e, Expr)]
-            return _everything(schemas[port]) | _all_of(extra)
+            return _everything(schemas[port]) | all_columns((node.topic, node.key))
         case Handle():
             return _everything(schemas[port])
         case Source():
@@ -76,10 +73,6 @@ def _reads(node: Node, port: Port, needs: Needs, schemas: dict[Port, DType]) -> 
 
 def _everything(schema: DType) -> set[Path]:
     return {(name,) for name, _ in schema.fields}
-
-
-def _all_of(exprs: Iterable[Expr]) -> set[Path]:
-    return {path for expr in exprs for path in columns(expr)}
 
 
 def _through(computed: dict[str, Expr], below: set[Path], *, keep: bool) -> set[Path]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from headrace.errors import Fault
 from headrace.event.dtypes import ANY, DType, Kind, struct
 from headrace.topology.expr import Column, Expr
-from headrace.topology.nodes import Port
+from headrace.topology.operator import Port
 from headrace.topology.trees import metas
 from headrace.topology.typing import infer
 

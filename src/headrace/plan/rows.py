@@ -6,7 +6,8 @@ from headrace.event.dtypes import ANY, FLOAT, INT, TIMESTAMP, DType, Kind, struc
 from headrace.plan.resolution import Columns, Resolution
 from headrace.topology.aggregates import Aggregate as AggregateSpec
 from headrace.topology.expr import Column
-from headrace.topology.nodes import Aggregate, Port
+from headrace.topology.nodes import Aggregate
+from headrace.topology.operator import Port
 from headrace.topology.typing import to_dtype
 from headrace.topology.windows import Hopping, Session
 

@@ -8,24 +8,27 @@ from pydantic import BaseModel, PydanticUserError
 
 from headrace.event.dtypes import ANY, DType, Kind, struct
 from headrace.event.schema import schema_type
+from headrace.plan.deduplicate import resolve_deduplicate
 from headrace.plan.resolution import Keyed, Resolution, extended
 from headrace.plan.rows import resolve_aggregate
+from headrace.topology.deduplicate import Deduplicate
 from headrace.topology.expr import Column, Expr
 from headrace.topology.nodes import (
     Aggregate,
+    Broadcast,
     Explode,
     Filter,
     GroupBy,
     Handle,
     Merge,
     Node,
-    Port,
     Select,
     Sink,
     Source,
     Table,
     inputs,
 )
+from headrace.topology.operator import Port
 from headrace.topology.trees import metas
 
 _KEYS = {Kind.INT, Kind.FLOAT, Kind.DECIMAL, Kind.STR, Kind.BOOL, Kind.TIMESTAMP, Kind.DATE, Kind.ANY}
@@ -161,6 +164,10 @@ def _group_by(known: Resolution, node: GroupBy) -> None:
     known.set(Port(node.id), columns, tuple(keys), keyed, direct=direct)
 
 
+def _broadcast(known: Resolution, node: Broadcast) -> None:
+    known.set(Port(node.id), known.columns[node.input], (), None, direct=False)
+
+
 def _table(known: Resolution, node: Table) -> None:
     if node.delete is not None:
         known.boolean(node.id, "delete", node.delete, node.input)
@@ -188,6 +195,8 @@ _RESOLVERS: dict[type, Callable[..., None]] = {
     Explode: _explode,
     Merge: _merge,
     GroupBy: _group_by,
+    Broadcast: _broadcast,
+    Deduplicate: resolve_deduplicate,
     Table: _table,
     Aggregate: resolve_aggregate,
     Sink: _sink,

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from headrace.errors import ConfigError
+from headrace.errors import ConfigError, InternalError
 from headrace.operators.agent import OperatorSpec
 from headrace.operators.build import generate, state_view
 from headrace.operators.view import StateView, instant, read_instant
@@ -36,6 +36,8 @@ class TableReader:
         """Read the states of ``operator`` through any partition's view of its store."""
         self.spec = spec
         self._topology, self._operator = topology, operator
+        if operator.row is None:
+            raise InternalError(spec.name)
         self._row, self._view = operator.row, view
         self._codec, self._keys = view.codec(), view.keys()
         node = operator.step.node
@@ -179,6 +181,7 @@ def open_tables(plan: Plan, backend: Backend) -> Mapping[str, TableReader]:
             plan.name, specs[operator.step.id], operator, state_view(plan.name, operator, backend, 0)
         )
         for operator in operators
+        if operator.step.id in specs
     }
 
 

@@ -10,11 +10,10 @@ import msgspec
 
 from headrace.errors import DataError, HeadraceError
 from headrace.operators.agent import AgentCode, ExchangeSpec, SinkSpec
-from headrace.operators.build import AnyLogic, build_logic, state_view
+from headrace.operators.build import state_view
 from headrace.operators.keys import key_bytes
-from headrace.operators.logic import NEVER_MS, Emit
-from headrace.operators.preview import AnyPreview, build_preview
-from headrace.operators.windowed import WindowedLogic
+from headrace.operators.kinds import kind_of
+from headrace.operators.logic import NEVER_MS, Emit, Logic
 from headrace.runtime.partitioning import partition_for
 from headrace.runtime.records import Headers, Records
 from headrace.state.protocol import Backend, Batch
@@ -130,13 +129,14 @@ class Task:
         self.dead_letters: list[DeadLetter] = []
         self.counters = Counters()
         self.topics: dict[str, str] = {}
-        self.operators: list[AnyLogic] = []
-        self.previews: list[AnyPreview | None] = []
+        self.operators: list[Logic] = []
+        self.previews: list[Any] = []
         for spec in code.operators:
             view = state_view(topology, spec, backend, partition)
-            logic = build_logic(spec, view, self._emitter(spec.step.id), self._plan_next)
+            kind = kind_of(spec.step)
+            logic = kind.logic(spec, view, self._emitter(spec.step.id), self._plan_next)
             self.operators.append(logic)
-            self.previews.append(build_preview(spec, view, logic))
+            self.previews.append(kind.preview(spec, view, logic))
         self._delays = [spec.delay_ms for spec in code.operators]
 
     def restore(self, watermark_ms: int) -> None:
@@ -175,8 +175,7 @@ class Task:
 
     def _catch_up(self) -> None:
         for logic in self.operators:
-            if isinstance(logic, WindowedLogic):
-                logic.catch_up()
+            logic.catch_up()
 
     def fire(self, channel: Channel, watermark_ms: int) -> None:
         """Note a channel's watermark in the middle of a batch; called by generated code when something may be due."""

@@ -19,7 +19,8 @@ from headrace.topology import aggregates
 from headrace.topology.duration import DurationError, duration_ms
 from headrace.topology.expr import Cast, Column, Expr, Literal, callable_name, lift
 from headrace.topology.names import ID_RULE, TOPIC_RULE, is_id, is_topic
-from headrace.topology.nodes import Aggregate, Node, Port
+from headrace.topology.nodes import Aggregate, Node
+from headrace.topology.operator import Port
 from headrace.topology.rules import RuleSyntaxError, parse_rule
 from headrace.topology.windows import Hopping, Session, Window, tumbling
 

@@ -6,13 +6,16 @@ composes out of these.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, ClassVar
 
+from headrace.event.dtypes import DType
 from headrace.topology.aggregates import Aggregate as AggregateSpec
 from headrace.topology.expr import Expr
+from headrace.topology.operator import Operator, Path, Port
+from headrace.topology.trees import all_columns
 from headrace.topology.windows import Window
 
 
@@ -29,14 +32,6 @@ class Validation(Enum):
 
     FIELDS = "fields"
     FULL = "full"
-
-
-@dataclass(frozen=True, slots=True)
-class Port:
-    """An output of a node: ``out`` for most; an aggregate has ``update``, ``close``, ``late``, ``every``."""
-
-    step: str
-    name: str = "out"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -106,16 +101,38 @@ class GroupBy:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Table:
+class Broadcast:
+    """Send every record to all tasks behind it, whatever their keys."""
+
+    id: str
+    input: Port
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table(Operator):
     """Keep the latest value per key. A record for which ``delete`` is true removes the key."""
 
     id: str
     input: Port
     delete: Expr | None
+    queryable: ClassVar[bool] = True
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        """The port that it reads."""
+        return (self.input,)
+
+    def details(self) -> str:
+        """Return its parameters as text."""
+        return "latest" + (f", delete if {self.delete}" if self.delete is not None else "")
+
+    def expressions(self) -> Iterable[object]:
+        """Return the condition that removes a key."""
+        return (self.delete,)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Aggregate:
+class Aggregate(Operator):
     """Aggregate per key and window (``window`` None: one result per key for all time)."""
 
     id: str
@@ -123,6 +140,38 @@ class Aggregate:
     window: Window | None
     aggregates: tuple[tuple[str, AggregateSpec], ...]
     every_ms: tuple[int, ...] = ()
+    queryable: ClassVar[bool] = True
+
+    @property
+    def inputs(self) -> tuple[Port, ...]:
+        """The port that it reads."""
+        return (self.input,)
+
+    def details(self) -> str:
+        """Return its parameters as text."""
+        window = "all time" if self.window is None else self.window.details()
+        return f"{window}: " + ", ".join(f"{name} = {spec}" for name, spec in self.aggregates)
+
+    def expressions(self) -> Iterable[object]:
+        """Return the arguments of the aggregates."""
+        return [arg for _, spec in self.aggregates for arg in spec.args]
+
+    def functions(self) -> tuple[Callable[..., object], ...]:
+        """Return the functions of custom aggregates; but for ``add`` those of a reduce are Headrace's own."""
+        found: list[Callable[..., object]] = []
+        for _, spec in self.aggregates:
+            if (custom := spec.custom) is not None:
+                reduces = spec.function == "reduce"
+                found += [custom.add] if reduces else [custom.init, custom.add, custom.merge, custom.result]
+        return tuple(found)
+
+    def reads(self, port: Port, needed: Callable[[str], set[Path]], columns: DType) -> set[Path]:
+        """Return the columns that the aggregates read, and what is needed of late records."""
+        return needed("late") | all_columns(self.expressions())
+
+    def kept_ms(self) -> int | None:
+        """Return how long a row is of use after it was written."""
+        return None if self.window is None else self.window.kept_ms()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,7 +197,7 @@ class Handle:
     concurrency: int
 
 
-Node = Source | Filter | Select | Explode | Merge | GroupBy | Table | Aggregate | Sink | Handle
+Node = Source | Filter | Select | Explode | Merge | GroupBy | Broadcast | Operator | Sink | Handle
 
 
 def inputs(node: Node) -> tuple[Port, ...]:
@@ -156,7 +205,7 @@ def inputs(node: Node) -> tuple[Port, ...]:
     match node:
         case Source():
             return ()
-        case Merge():
+        case Merge() | Operator():
             return node.inputs
         case _:
             return (node.input,)

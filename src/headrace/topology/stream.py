@@ -15,8 +15,10 @@ from headrace.event.dtypes import DType
 from headrace.topology import nodes
 from headrace.topology.aggregates import Aggregate
 from headrace.topology.declaration import UNKNOWN, Declaration, shown
+from headrace.topology.deduplicate import Deduplicate
 from headrace.topology.expr import Column, Expr, apply, when
-from headrace.topology.nodes import OnError, Port, Validation
+from headrace.topology.nodes import OnError, Validation
+from headrace.topology.operator import Port
 from headrace.topology.windows import Window
 
 Condition = Expr | str | bool
@@ -96,6 +98,10 @@ class Stream:
                     self._declared.fault(id, "others", "a stream", shown(other), "Of a table take on_update().")
         return self._add(nodes.Merge(id, tuple(ports)))
 
+    def broadcast(self, id: str) -> Stream:
+        """Send every record to all tasks behind this step, whatever partition it came from."""
+        return self._add(nodes.Broadcast(id, self._port))
+
     def group_by(self, id: str, /, *columns: Column, **named: object) -> Grouped:
         """Set the key. Records of one key meet in one task, whatever partition they came from."""
         node = nodes.GroupBy(id, self._port, self._declared.named(id, columns, named))
@@ -157,6 +163,16 @@ class Grouped:
         where = None if delete is None else self._declared.condition(id, "delete", delete)
         return Tabled(self._declared, self._declared.add(nodes.Table(id, self._port, where)).step)
 
+    def distinct(self, id: str, *, within: Duration, grace: Duration = "0s") -> Distinct:
+        """Keep the first record of a key, by order of arrival; drop those less than ``within`` from one that was kept.
+
+        Records more than ``grace`` behind the watermark are late: of their time nothing may be known any more.
+        """
+        self._refuse_window(id, "Say within=... instead: leave window() out.")
+        within_ms = self._declared.duration(id, "within", within, least=1)
+        node = Deduplicate(id, self._port, within_ms, self._declared.duration(id, "grace", grace))
+        return Distinct(self._declared, self._declared.add(node))
+
     def stream(self) -> Stream:
         """Return the records as a stream with this key."""
         self._refuse_window(self._port.step, "A stream has no windows: leave window() out, or aggregate().")
@@ -165,6 +181,15 @@ class Grouped:
     def _refuse_window(self, step: str, remedy: str) -> None:
         if self._window is not None:
             self._declared.fault(step, "window", "no window", str(self._window), remedy)
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Distinct(Stream):
+    """A stream without duplicates. Made by :meth:`Grouped.distinct`."""
+
+    def late(self) -> Stream:
+        """Return the records that came too late to tell."""
+        return Stream(self._declared, replace(self._port, name="late"))
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from headrace.topology.expr import Column, Expr, Meta, children
 
@@ -19,6 +19,11 @@ def walk(expr: Expr) -> Iterator[Expr]:
 def columns(expr: Expr) -> set[tuple[str, ...]]:
     """Return the paths of all columns that the expression reads."""
     return {found.path for found in walk(expr) if isinstance(found, Column)}
+
+
+def all_columns(exprs: Iterable[object]) -> set[tuple[str, ...]]:
+    """Return the paths of all columns that the expressions among these objects read."""
+    return {path for expr in exprs if isinstance(expr, Expr) for path in columns(expr)}
 
 
 def metas(expr: Expr) -> set[str]:

@@ -27,6 +27,16 @@ class Hopping:
     retention_ms: int
     errors: tuple[DurationError, ...] = field(default=(), repr=False)
 
+    def details(self) -> str:
+        """Return what decides its rows, as text."""
+        even = self.size_ms == self.advance_ms
+        form = f"tumbling {self.size_ms} ms" if even else f"hopping {self.size_ms} ms every {self.advance_ms} ms"
+        return f"{form}, grace {self.grace_ms} ms"
+
+    def kept_ms(self) -> int:
+        """Return how long a row is of use after it was written."""
+        return self.size_ms + self.grace_ms + self.retention_ms
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -36,6 +46,14 @@ class Session:
     grace_ms: int
     retention_ms: int
     errors: tuple[DurationError, ...] = field(default=(), repr=False)
+
+    def details(self) -> str:
+        """Return what decides its rows, as text."""
+        return f"session gap {self.gap_ms} ms, grace {self.grace_ms} ms"
+
+    def kept_ms(self) -> int:
+        """Return how long a row is of use after it was written."""
+        return self.gap_ms + self.grace_ms + self.retention_ms
 
 
 Window = Hopping | Session

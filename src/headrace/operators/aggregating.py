@@ -1,26 +1,33 @@
-"""Stateful steps in generated code: how a record reaches its state, and how rows leave it.
+"""Aggregates in generated code: how a record reaches its state, and how rows leave it.
 
-A state is one flat list: the operator's own slots first (``base`` of them), then those of the
-aggregates. All-time aggregates and tables keep the highest event time in slot 0; sessions
-keep the first and the last event time in slots 0 and 1; windows keep nothing of their own.
+A state is one flat list: the operator's own slots first, then those of the aggregates. All-time aggregates keep the
+highest event time in slot 0; sessions keep the first and the last event time in slots 0 and 1; windows keep nothing.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
-from headrace.event.dtypes import STR, TIMESTAMP, DType
+from headrace.event.dtypes import TIMESTAMP
+from headrace.operators.agent import OperatorSpec
 from headrace.operators.frame import Frame, Value
-from headrace.operators.keys import key_text
-from headrace.operators.slots import SlotCode, python_type, slot_code
+from headrace.operators.kind import RowForm, Shape
+from headrace.operators.late import emit_late, unless
+from headrace.operators.logic import Emit, Logic
+from headrace.operators.preview import SessionPreview, WindowPreview
+from headrace.operators.rows import row_form
+from headrace.operators.sessions import SessionLogic
+from headrace.operators.slots import SlotCode, slot_code
+from headrace.operators.view import StateView
+from headrace.operators.windowed import WindowedLogic
 from headrace.plan.model import PlannedStep
-from headrace.time.instants import from_ms
-from headrace.topology.nodes import Aggregate, Port, Table
-from headrace.topology.windows import Hopping, Session
+from headrace.topology.nodes import Aggregate
+from headrace.topology.operator import Port
+from headrace.topology.windows import Hopping, Session, Window
 
 if TYPE_CHECKING:
     from headrace.operators.generator import Generator
@@ -40,78 +47,132 @@ class Visit:
 
 
 @dataclass(frozen=True, slots=True)
-class Shape:
-    """The state of a stateful step: where its slots are, and the names of its generated helpers."""
+class AggregateShape(Shape):
+    """The state of an aggregate: the code of each of its parts."""
 
-    index: int
-    base: int
-    init_name: str
-    merge_name: str
-    types: tuple[Any, ...]
     codes: tuple[SlotCode, ...]
 
 
-def shape(g: Generator, step: PlannedStep, index: int) -> Shape:
-    """Lay out the state of a step and generate ``init`` and ``merge``."""
-    node = step.node
-    if isinstance(node, Table):
-        types = (int, *(python_type(dtype) for _, dtype in step.columns.fields))
-        codes: list[SlotCode] = []
-        base, own = 1, ["None"] * len(types)
-    else:
-        base, own, types, codes = _aggregate_slots(g, step)
-    init_name, merge_name = f"init_{index}", f"merge_{index}"
-    w = g.writer
-    with w.step(step.id):
-        with w.block(f"def {init_name}():"):
-            w.line(f"return [{', '.join(own)}]")
-        with w.block(f"def {merge_name}(a, b):"):
-            for code in codes:
-                for line in code.merge:
+@dataclass(frozen=True, slots=True)
+class AggregateKit:
+    """Generated functions of an aggregate.
+
+    ``init`` makes an empty state, ``merge`` joins two, ``add`` adds a record that had to wait for its state (None:
+    none may wait).
+    """
+
+    init: Callable[[], list[Any]]
+    merge: Callable[[list[Any], list[Any]], None]
+    add: Callable[..., None] | None
+
+
+class AggregateKind:
+    """Aggregates over all time and in windows."""
+
+    def prepare(self, g: Generator, step: PlannedStep, index: int) -> Shape:
+        """Lay out the slots; generate ``init`` and ``merge``, and ``add`` where records may wait."""
+        node = step.node
+        if not isinstance(node, Aggregate):
+            raise TypeError(step.id)
+        base = {Hopping: 0, Session: 2}.get(type(node.window), 1)
+        own, types, codes = ["-1"] * base, [int] * base, []
+        for _, spec in node.aggregates:
+            dtypes = tuple(g.argument_type(step, arg) for arg in spec.args)
+            code = slot_code(spec, dtypes, len(own), g.names)
+            own.extend(code.init)
+            types.extend(code.types)
+            codes.append(code)
+        w = g.writer
+        with w.step(step.id):
+            with w.block(f"def init_{index}():"):
+                w.line(f"return [{', '.join(own)}]")
+            with w.block(f"def merge_{index}(a, b):"):
+                for line in (line for code in codes for line in code.merge):
                     w.line(line)
-    return Shape(index, base, init_name, merge_name, types, tuple(codes))
+        shape = AggregateShape(index, tuple(types), tuple(codes))
+        if _may_wait(node, shape):
+            _add_function(g, step, node, shape)
+        return shape
+
+    def visit(self, g: Generator, step: PlannedStep, port: Port, frame: Frame, *, tail: bool) -> None:
+        """Find the state of the record's key and window, and update it; late records go to the late port."""
+        node = step.node
+        if not isinstance(node, Aggregate):
+            raise TypeError(step.id)
+        visit = Visit(frame, _arguments(g, node, frame), tail)
+        match node.window:
+            case None:
+                _all_time(g, step, visit)
+            case Hopping() as window if window.size_ms == window.advance_ms:
+                _tumbling(g, step, window, visit)
+            case Hopping() as window:
+                _hopping(g, step, window, visit)
+            case Session():
+                _session(g, step, visit)
+
+    def row(self, g: Generator, step: PlannedStep, port: str) -> RowForm:
+        """Return the form of a row: the key, the window and the result of each aggregate."""
+        node = step.node
+        if not isinstance(node, Aggregate):
+            raise TypeError(step.id)
+        bounds, time = ("start", "end"), "end - 1"
+        if isinstance(node.window, Session):
+            bounds = ("st[0]", f"st[1] + {node.window.gap_ms}")
+            time = f"st[1] + {node.window.gap_ms - 1}"
+        elif node.window is None:
+            time = "st[0]"
+        columns: dict[tuple[str, ...], Value] = {}
+        if node.window is not None:
+            columns[("window_start",)] = (f"_from_ms({bounds[0]})", TIMESTAMP)
+            columns[("window_end",)] = (f"_from_ms({bounds[1]})", TIMESTAMP)
+        types = dict(step.columns.fields)
+        for (name, _), code in zip(node.aggregates, _shape(g, step).codes, strict=True):
+            columns[(name,)] = (code.result, types[name])
+        return row_form(step.columns, step.key, columns, time)
+
+    def delays(self, node: Any, before: int) -> Mapping[str, int]:
+        """Return the delays: rows come out when their window has closed."""
+        behind = before + (closing_delay_ms(node.window) if node.window is not None else 0)
+        ports = ("update", "close", *(f"every:{ms}" for ms in node.every_ms))
+        return dict.fromkeys(ports, behind) | {"late": before}
+
+    def kit(self, g: Generator, step: PlannedStep, made: Callable[[str], Callable[..., Any]]) -> AggregateKit:
+        """Return the generated functions."""
+        shape, node = _shape(g, step), step.node
+        waits = isinstance(node, Aggregate) and _may_wait(node, shape)
+        n = shape.index
+        return AggregateKit(made(f"init_{n}"), made(f"merge_{n}"), made(f"add_{n}") if waits else None)
+
+    def logic(self, spec: OperatorSpec, view: StateView, emit: Emit, opened: Callable[[], None]) -> Logic:
+        """Return the logic of the window."""
+        window: Window | None = spec.step.node.window  # type: ignore[union-attr]  # of an aggregate
+        match window:
+            case None | Hopping():
+                return WindowedLogic(spec, window, view, emit, opened)
+            case Session():
+                return SessionLogic(spec, window, view, emit, opened)
+            case _:
+                assert_never(window)
+
+    def preview(self, spec: OperatorSpec, view: StateView, logic: Logic) -> WindowPreview | SessionPreview:
+        """Return what reads states without a trace."""
+        if isinstance(logic, SessionLogic):
+            return SessionPreview(spec, view, logic)
+        if not isinstance(logic, WindowedLogic):
+            raise TypeError(spec.step.id)
+        return WindowPreview(spec, view, logic)
 
 
-def _aggregate_slots(g: Generator, step: PlannedStep) -> tuple[int, list[str], tuple[Any, ...], list[SlotCode]]:
-    node = step.node
-    if not isinstance(node, Aggregate):
+def closing_delay_ms(window: Window) -> int:
+    """Return how long a window stays open behind its end: one more for sessions, whose gap is inclusive."""
+    return window.grace_ms + isinstance(window, Session)
+
+
+def _shape(g: Generator, step: PlannedStep) -> AggregateShape:
+    shape = g.operators[step.id]
+    if not isinstance(shape, AggregateShape):
         raise TypeError(step.id)
-    base = {Hopping: 0, Session: 2}.get(type(node.window), 1)
-    own, types, codes = ["-1"] * base, [int] * base, []
-    for _, spec in node.aggregates:
-        dtypes = tuple(g.argument_type(step, arg) for arg in spec.args)
-        code = slot_code(spec, dtypes, len(own), g.names)
-        own.extend(code.init)
-        types.extend(code.types)
-        codes.append(code)
-    return base, own, tuple(types), codes
-
-
-def emit_table(g: Generator, step: PlannedStep, node: Table, frame: Frame) -> None:
-    """Set the row of the key to this record, or remove it."""
-    shape_ = g.operators[step.id]
-    hot = g.bind(f"t.operators[{shape_.index}].hot", "hot")
-    w = g.writer
-    row = ", ".join(frame.column((name,))[0] for name, _ in step.columns.fields)
-    if node.delete is None:
-        w.line(f"{hot}[{frame.key_code}] = [{frame.time}, {row}]")
-        return
-    code, _ = g.value(node.delete, frame)
-    w.line(f"{hot}[{frame.key_code}] = None if {code} is True else [{frame.time}, {row}]")
-
-
-def emit_aggregate(g: Generator, step: PlannedStep, node: Aggregate, frame: Frame, *, tail: bool) -> None:
-    """Find the state of the record's key and window, and update it; late records go to the late port."""
-    visit = Visit(frame, _arguments(g, node, frame), tail)
-    match node.window:
-        case None:
-            _all_time(g, step, visit)
-        case Hopping() as window if window.size_ms == window.advance_ms:
-            _tumbling(g, step, window, visit)
-        case Hopping() as window:
-            _hopping(g, step, window, visit)
-        case Session():
-            _session(g, step, visit)
+    return shape
 
 
 def _arguments(g: Generator, node: Aggregate, frame: Frame) -> Arguments:
@@ -146,35 +207,28 @@ class _Finding:
         return f"{self.get}, {self.miss}, {self.put} = {call}"
 
 
-def can_wait(g: Generator, step: PlannedStep) -> bool:
+def _may_wait(node: Aggregate, shape: AggregateShape) -> bool:
     """Tell whether records may be added later than they came: not if that can fail, for whose fault would it be?"""
-    node = step.node
-    return isinstance(node, Aggregate) and not isinstance(node.window, Session) and not _can_fail(g, step)
+    return not isinstance(node.window, Session) and not any(code.prepare for code in shape.codes)
 
 
-def add_function(g: Generator, step: PlannedStep) -> str | None:
-    """Generate ``add(st, ts, arguments...)``: what is done with a record that waited; None: none of this step may."""
-    node = step.node
-    if not isinstance(node, Aggregate) or not can_wait(g, step):
-        return None
-    name = f"add_{len(g.writer.steps)}"
+def _add_function(g: Generator, step: PlannedStep, node: Aggregate, shape: AggregateShape) -> None:
+    """Generate ``add(st, ts, arguments...)``: what is done with a record that waited."""
     arguments: Arguments = []
     parameters: list[str] = []
     for _, spec in node.aggregates:
         values = [(f"v{len(parameters) + n}", g.argument_type(step, arg).nullable) for n, arg in enumerate(spec.args)]
         parameters += [local for local, _ in values]
         arguments.append(values)
-    with g.writer.step(step.id), g.writer.block(f"def {name}({', '.join(('st', 'ts', *parameters))}):"):
-        _add(g, step, arguments)
-    return name
+    with g.writer.step(step.id), g.writer.block(f"def add_{shape.index}({', '.join(('st', 'ts', *parameters))}):"):
+        _add(g, node, shape, arguments)
 
 
-def _add(g: Generator, step: PlannedStep, arguments: Arguments) -> None:
+def _add(g: Generator, node: Aggregate, shape: AggregateShape, arguments: Arguments) -> None:
     """Update ``st`` by a record of time ``ts``."""
-    node = step.node
-    if isinstance(node, Aggregate) and node.window is None:
+    if node.window is None:
         g.writer.line("if ts > st[0]: st[0] = ts")
-    for code, values in zip(g.operators[step.id].codes, arguments, strict=True):
+    for code, values in zip(shape.codes, arguments, strict=True):
         _lines(g, code.update, values)
 
 
@@ -182,7 +236,7 @@ def _find_and_update(g: Generator, step: PlannedStep, visit: Visit, finding: _Fi
     w, frame = g.writer, visit.frame
     w.line(f"st = {finding.get}({frame.key_code})")
     w.line(f"if st is None: st = {finding.miss}({frame.key_code})")
-    waits = can_wait(g, step)
+    waits = isinstance(step.node, Aggregate) and _may_wait(step.node, _shape(g, step))
     if waits:
         given = [local for values in visit.arguments for local, _ in values]
         w.line(f"if st is None: {finding.put}(({', '.join((str(frame.key_code), frame.time, *given))}))")
@@ -193,7 +247,7 @@ def _find_and_update(g: Generator, step: PlannedStep, visit: Visit, finding: _Fi
 def _prepare(g: Generator, step: PlannedStep, visit: Visit) -> list[str]:
     """Do all of an update that may fail, on a state that is only read; return the locals that hold the results."""
     prepared = []
-    for code, values in zip(g.operators[step.id].codes, visit.arguments, strict=True):
+    for code, values in zip(_shape(g, step).codes, visit.arguments, strict=True):
         if code.prepare:
             if any(may_be_null for _, may_be_null in values):
                 g.writer.line(f"{code.prepared} = None")
@@ -203,7 +257,7 @@ def _prepare(g: Generator, step: PlannedStep, visit: Visit) -> list[str]:
 
 
 def _can_fail(g: Generator, step: PlannedStep) -> bool:
-    return any(code.prepare for code in g.operators[step.id].codes)
+    return any(code.prepare for code in _shape(g, step).codes)
 
 
 def _peek(g: Generator, step: PlannedStep) -> str:
@@ -214,7 +268,8 @@ def _update(g: Generator, step: PlannedStep, visit: Visit) -> None:
     frame = visit.frame
     if frame.time != "ts":
         g.writer.line(f"ts = {frame.time}")
-    _add(g, step, visit.arguments)
+    if isinstance(step.node, Aggregate):
+        _add(g, step.node, _shape(g, step), visit.arguments)
 
 
 def _lines(g: Generator, template: Sequence[str], values: list[tuple[str, bool]]) -> None:
@@ -231,11 +286,6 @@ def _lines(g: Generator, template: Sequence[str], values: list[tuple[str, bool]]
 def _renamed(line: str, old: str, new: str) -> str:
     """Replace a whole word; the templates use a0, a1 as words only for the arguments."""
     return re.sub(rf"\b{old}\b", new, line)
-
-
-def _late(g: Generator, step: PlannedStep, frame: Frame) -> None:
-    g.writer.line(f"t.late({step.id!r})")
-    g.children(Port(step.id, "late"), frame, tail=False)
 
 
 def _refire(g: Generator) -> None:
@@ -271,11 +321,7 @@ def _tumbling(g: Generator, step: PlannedStep, window: Hopping, visit: Visit) ->
     finding = _Finding.bound(g)
     opened = g.bind(f"t.operators[{index}].open", "open")
     w.line(f"{start} = {frame.time} - {frame.time} % {size}")
-    with w.block(f"if {start} + {size + window.grace_ms + lag} <= {mark}:"):
-        _late(g, step, frame)
-        if tail:
-            w.line("continue")
-    with nullcontext() if tail else w.block("else:"):
+    with unless(g, step, frame, f"{start} + {size + window.grace_ms + lag} <= {mark}", tail=tail):
         if _can_fail(g, step):
             _look(g, step, visit, f"{finding.get}({frame.key_code}) if {start} == {current} else None", start)
         with w.block(f"if {start} != {current}:"):
@@ -315,7 +361,7 @@ def _hopping(g: Generator, step: PlannedStep, window: Hopping, visit: Visit) -> 
     with w.block(f"if {hit}:"):
         _refire(g)
     with w.block("else:"):
-        _late(g, step, frame)
+        emit_late(g, step, frame)
     if tail:
         w.line("continue")
 
@@ -328,73 +374,9 @@ def _session(g: Generator, step: PlannedStep, visit: Visit) -> None:
     limit = f"{mark} - {lag}" if lag else mark
     arguments = f"({frame.key_code}, {frame.time}, {limit})"
     w.line(f"st = {_peek(g, step) if _can_fail(g, step) else touch}{arguments}")
-    with w.block("if st is None:"):
-        _late(g, step, frame)
-        if tail:
-            w.line("continue")
-    with nullcontext() if tail else w.block("else:"):
+    with unless(g, step, frame, "st is None", tail=tail):
         if _can_fail(g, step):
             _prepare(g, step, visit)
             w.line(f"st = {touch}{arguments}")
         _refire(g)
         _update(g, step, visit)
-
-
-def rows_head(g: Generator, step: PlannedStep, port: str, name: str) -> None:
-    """Generate the loop over (key, state) that a stateful step emits on a port."""
-    w = g.writer
-    g.names.update(_from_ms=from_ms, _key_text=key_text)
-    key, frame, time = _row_frame(g, step)
-    g.failure = f"t.fail_row(e, {step.id!r}, k, ts, {{}})"
-    with w.block(f"def {name}(t, items, start, end, wm):"):
-        prologue = w.mark()
-        with w.block("for k, st in items:"), g.guarded():
-            w.line(f"ts = {time}")
-            if len(key) > 1:
-                w.line(f"{', '.join(key)} = k")
-            g.children(Port(step.id, port), frame, tail=True)
-    w.fill(prologue, g.prologue)
-
-
-def _row_frame(g: Generator, step: PlannedStep) -> tuple[list[str], Frame, str]:
-    """Return the key's locals, the frame of a row, and the code of its event time."""
-    key = [f"k{n}" for n in range(len(step.key))] if len(step.key) > 1 else ["k"]
-    window = step.node.window if isinstance(step.node, Aggregate) else None
-    bounds = ("start", "end")
-    time = "end - 1"
-    if isinstance(window, Session):
-        bounds = ("st[0]", f"st[1] + {window.gap_ms}")
-        time = f"st[1] + {window.gap_ms - 1}"
-    elif window is None:
-        time = "st[0]"
-    columns: dict[tuple[str, ...], Value] = {}
-    if window is not None:
-        columns[("window_start",)] = (f"_from_ms({bounds[0]})", TIMESTAMP)
-        columns[("window_end",)] = (f"_from_ms({bounds[1]})", TIMESTAMP)
-    shape_ = g.operators[step.id]
-    types = dict(step.columns.fields)
-    if isinstance(step.node, Aggregate):
-        for (name, _), code in zip(step.node.aggregates, shape_.codes, strict=True):
-            columns[(name,)] = (code.result, types[name])
-    else:
-        for place, (name, dtype) in enumerate(step.columns.fields, 1):
-            columns[(name,)] = (f"st[{place}]", dtype)
-    pairs: list[tuple[str, DType]] = [(code, dtype) for code, (_, dtype) in zip(key, step.key, strict=True)]
-    columns |= {(name,): pair for (name, _), pair in zip(step.key, pairs, strict=True)}
-    nothing: Value = ("None", STR.optional())
-    metas = {"time": ("_from_ms(ts)", TIMESTAMP), "key": ("_key_text(k)", STR)}
-    metas |= dict.fromkeys(("topic", "partition", "offset"), nothing)
-    whole = "k"
-    return key, Frame(step.columns, columns, "ts", ("wm", 0), "wm", key=tuple(pairs), key_code=whole, metas=metas), time
-
-
-def row_function(g: Generator, step: PlannedStep) -> str:
-    """Generate ``row(k, st, start, end)``: the row as a dict, for queries."""
-    key, frame, _ = _row_frame(g, step)
-    name = f"row_{len(g.writer.steps)}"
-    with g.writer.step(step.id), g.writer.block(f"def {name}(k, st, start, end):"):
-        if len(key) > 1:
-            g.writer.line(f"{', '.join(key)} = k")
-        items = ", ".join(f"{column!r}: {frame.column((column,))[0]}" for column, _ in step.columns.fields)
-        g.writer.line(f"return {{{items}}}")
-    return name
