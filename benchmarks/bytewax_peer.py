@@ -22,7 +22,7 @@ def main(source: str, target: str) -> None:
     big = op.filter("big", events, lambda event: event["data"]["amount"] > 500)
     rows = op.map("row", big, lambda event: ("", json.dumps(row(event))))
     op.output("out", rows, FileSink(Path(target)))
-    run_main(flow)
+    run_main(flow)  # type: ignore[no-untyped-call]
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from headrace.kafka.changelog import forms
 from headrace.kafka.client import connect
 from headrace.kafka.fetching import BatchConsumer
 from headrace.kafka.layout import lay_out
+from headrace.kafka.local_positions import LocalPositions
 from headrace.kafka.model import Columns, GroupMember, Partition
 from headrace.kafka.offsets import End, committed, list_offsets
 from headrace.kafka.producing import ProducerOptions, TransactionalProducer
@@ -34,11 +35,12 @@ from headrace.kafka.topics_admin import TopicAdmin, TopicSpec
 from headrace.plan import Plan, compile_plan
 from headrace.runtime.garbage import calm
 from headrace.runtime.partitioning import partition_for
+from headrace.runtime.schedule import wall_clock_ms
 from headrace.state.rocksdb import RocksBackend
 from tests.kafka.broker import Broker
 
 ROOT = Path(__file__).parent.parent
-EVENTS = 300_000
+EVENTS, STATES = 3_000_000, 1_000_000
 PORTION = 20_000
 
 
@@ -67,7 +69,7 @@ def broker(address: str | None) -> Iterator[str]:
             own.kill()
 
 
-async def fill(brokers: str, topic: str, partitions: int, keys: int) -> None:
+async def fill(brokers: str, topic: str, partitions: int, *, events: int, keys: int) -> None:
     """Make a topic of orders, keyed by user."""
     async with TopicAdmin(brokers) as admin:
         await admin.create([TopicSpec(topic, partitions)])
@@ -77,7 +79,7 @@ async def fill(brokers: str, topic: str, partitions: int, keys: int) -> None:
     producer.begin()
     shares: list[tuple[list[bytes], list[int], list[bytes]]] = [([], [], []) for _ in range(partitions)]
     now_ms = time.time_ns() // 1_000_000
-    for number, line in enumerate(orders(EVENTS, keys)):
+    for number, line in enumerate(orders(events, keys)):
         user = _decode(line).data.user_id.encode()
         values, times, found = shares[partition_for(user, partitions)]
         values.append(line)
@@ -142,7 +144,7 @@ def partitions(brokers: str, folder: Path) -> None:
     rates = {}
     for count in (4, 16, 64, 256):
         topic, group = f"orders-{count}", f"spread-{count}-{time.monotonic_ns()}"
-        asyncio.run(fill(brokers, topic, count, 1_000))
+        asyncio.run(fill(brokers, topic, count, events=EVENTS, keys=1_000))
         with worker(brokers, group, topic, "W2", folder / group) as process:
             took = asyncio.run(drained(brokers, group, topic, count, process))
             rates[count] = EVENTS / took
@@ -186,9 +188,9 @@ async def read_restoring(brokers: str, places: list[Partition], plan: Plan, fold
     """Restore the changelog into RocksDB as a worker does; return seconds."""
     client, consumer = await connect(brokers), await open_consumer(brokers)
     backend = RocksBackend(folder, fsync=False)
-    now_ms = time.time_ns() // 1_000_000
     changelogs = lay_out(places[0].topic.split(".")[0], [plan]).changelogs
-    restorer = Restorer(client, consumer, backend, changelogs, forms([plan]), now_ms=lambda: now_ms)
+    positions = LocalPositions(backend, wall_clock_ms)
+    restorer = Restorer(client, consumer, backend, changelogs, forms([plan]), positions=positions)
     begin = time.monotonic()
     await restorer.restore(places)
     took = time.monotonic() - begin
@@ -201,7 +203,7 @@ async def read_restoring(brokers: str, places: list[Partition], plan: Plan, fold
 def restore(brokers: str, folder: Path) -> None:
     """Restore 1,000,000 states from a changelog, against a bare consumer that reads it into a dict."""
     topic, group = "orders-many", f"restore-{time.monotonic_ns()}"
-    asyncio.run(fill(brokers, topic, 4, 1_000_000))
+    asyncio.run(fill(brokers, topic, 4, events=STATES, keys=STATES))
     with worker(brokers, group, topic, "W3", folder / "first") as process:
         asyncio.run(drained(brokers, group, topic, 4, process))
     plan = compile_plan(workload("W3", topic, "out"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from benchmarks.engine import projecting, run_engine
 from benchmarks.events import Order, orders
 from benchmarks.measure import seconds, show
@@ -27,11 +29,11 @@ def main() -> None:
     per_event = {}
     for count in (10_000, 100_000, 1_000_000, LONGEST):
         lines = part[:count] * max(1, count // len(part))
-        per_event[count] = seconds(lambda lines=lines: run_engine(projecting(), lines, MemoryBackend())) / count
+        per_event[count] = seconds(partial(run_engine, projecting(), lines, MemoryBackend())) / count
     detail = ", ".join(f"{n:,}: {1e6 * s:.2f} us" for n, s in per_event.items())
     show("us per event at 10^7 / at 10^5 events", per_event[LONGEST] / per_event[100_000], "flat (1)", detail)
     cost = {
-        n: min(seconds(lambda n=n: run_engine(chain(n), part, MemoryBackend())) for _ in range(3)) / len(part)
+        n: min(seconds(partial(run_engine, chain(n), part, MemoryBackend())) for _ in range(3)) / len(part)
         for n in (1, 2, 4, 8, 16, 32, 64)
     }
     early, later = (cost[16] - cost[1]) / 15, (cost[64] - cost[16]) / 48

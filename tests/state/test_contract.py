@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -171,6 +172,7 @@ WRITES = st.lists(
         st.tuples(st.just("put"), KEYS, KEYS),
         st.tuples(st.just("delete"), KEYS, KEYS),
         st.tuples(st.just("range"), KEYS, KEYS),
+        st.tuples(st.just("column"), st.lists(KEYS, max_size=3), st.lists(st.none() | KEYS, min_size=3, max_size=3)),
     ),
     max_size=8,
 )
@@ -179,7 +181,7 @@ WRITES = st.lists(
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60, deadline=None)
 @given(batches=st.lists(WRITES, max_size=6), start=KEYS, end=st.none() | KEYS)
 def test_any_batches_and_scans_agree_with_a_dict(
-    make_backend: Callable[[], Backend], batches: list[list[tuple[str, bytes, bytes]]], start: bytes, end: bytes | None
+    make_backend: Callable[[], Backend], batches: list[list[tuple[str, Any, Any]]], start: bytes, end: bytes | None
 ) -> None:
     backend = make_backend()
     model: dict[bytes, bytes] = {}
@@ -191,6 +193,8 @@ def test_any_batches_and_scans_agree_with_a_dict(
                     batch.put("s", a, b)
                 case "delete":
                     batch.delete("s", a)
+                case "column":
+                    batch.put_all("s", a, b[: len(a)])
                 case _:
                     batch.delete_range("s", a, b)
         backend.write(batch)
@@ -199,6 +203,10 @@ def test_any_batches_and_scans_agree_with_a_dict(
         for _, key in batch.deletes:
             model.pop(key, None)
         model.update((key, value) for _, key, value in batch.puts)
+        for _, keys, values in batch.columns:
+            for key, value in zip(keys, values, strict=True):
+                model.pop(key, None)
+                model |= {} if value is None else {key: value}
         expected = sorted((k, v) for k, v in model.items() if k >= start and (end is None or k < end))
         assert list(backend.store("s").scan(start, end)) == expected
     assert backend.store("s").get_many([start, b"", b"\x00"]) == [model.get(key) for key in (start, b"", b"\x00")]

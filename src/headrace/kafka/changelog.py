@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
+from typing import cast
 
 import msgspec
 
@@ -111,6 +113,8 @@ def _writes(batch: Batch) -> Iterable[tuple[str, bytes, bytes | None]]:
     for name, key in batch.deletes:
         yield name, key, None
     yield from batch.puts
+    for name, keys, values in batch.columns:
+        yield from ((name, key, value) for key, value in zip(keys, values, strict=True))
 
 
 def replay(
@@ -121,23 +125,27 @@ def replay(
     Raises:
         StateError: the records are of another form than ``form``, or no state at all.
     """
-    store = changelog.store
-    names = [store + suffix for suffix in STORES]
-    latest = dict(zip(keys, values, strict=True))
-    found = latest.pop(FORM, form)
-    if found != form:
-        raise StateError(_refusal(changelog, found or b"{}", form))
-    for key, value in latest.items():
-        if not key or key[0] >= len(names):
-            msg = (
-                f"topic {changelog.topic!r} holds a record that no changelog has (key {key!r}): another program, or a "
-                f"newer version of Headrace, has written there. Run that version, or use a new group"
-            )
-            raise StateError(msg)
-        if value is None:
-            batch.delete(names[key[0]], key[1:])
+    known = [key or b"" for key in keys] if None in keys else cast("Sequence[bytes]", keys)
+    tags = {key[:1] for key in known}
+    for tag in tags:
+        changed, written = known, values
+        if len(tags) > 1:
+            chosen = [key[:1] == tag for key in known]
+            changed, written = list(compress(known, chosen)), list(compress(values, chosen))
+        if tag == FORM:
+            if written[-1] != form:
+                raise StateError(_refusal(changelog, written[-1] or b"{}", form))
+        elif tag and tag[0] < len(STORES):
+            batch.put_all(changelog.store + STORES[tag[0]], [key[1:] for key in changed], written)
         else:
-            batch.put(names[key[0]], key[1:], value)
+            raise StateError(_foreign(changelog, changed[0]))
+
+
+def _foreign(changelog: Changelog, key: bytes) -> str:
+    return (
+        f"topic {changelog.topic!r} holds a record that no changelog has (key {key!r}): another program, or a "
+        f"newer version of Headrace, has written there. Run that version, or use a new group"
+    )
 
 
 def _refusal(changelog: Changelog, found: bytes, form: bytes) -> str:

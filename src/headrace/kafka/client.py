@@ -96,8 +96,8 @@ class Patience:
         """Return the seconds left, zero at the least."""
         return max(0.0, self._end - time.monotonic())
 
-    async def pause(self, why: object) -> None:
-        """Wait a little before the next try.
+    async def pause(self, why: object, *, longest_s: float = _LONGEST_PAUSE_S) -> None:
+        """Wait a little before the next try, ``longest_s`` at most.
 
         Raises:
             UnreachableError: the time is over. ``why`` is its cause.
@@ -110,7 +110,7 @@ class Patience:
             message = f"{self.action}: not done in {self._timeout_ms / 1000:g} s: {reason}"
             raise UnreachableError(message) from cause
         await asyncio.sleep(min(self._pause_s, self.remaining_s))
-        self._pause_s = min(self._pause_s * 2, _LONGEST_PAUSE_S)
+        self._pause_s = min(self._pause_s * 2, longest_s)
 
     async def refresh(self, client: Client) -> None:
         """Ask for the cluster's metadata again, without waiting longer than is allowed."""

@@ -16,6 +16,8 @@ from headrace.kafka.protocol import InitProducerId
 
 _FIND_TRY_S = 3.0
 """Every broker can answer where the coordinator is, at once: if one does not, the next one is asked."""
+_MARKERS_PAUSE_S = 0.02
+"""While the broker writes the markers of the last transaction: a longer pause spares nobody."""
 
 _Codes = Callable[[Any], list[int]]
 
@@ -68,6 +70,9 @@ class Coordinator:
                 if COORDINATOR_MOVED.intersection(wait):
                     self._node = None
                 why = name_of(wait[0])
+                if Code.CONCURRENT_TRANSACTIONS in wait:
+                    await patience.pause(why, longest_s=_MARKERS_PAUSE_S)
+                    continue
             await patience.pause(why)
 
     async def _find(self, patience: Patience) -> int:

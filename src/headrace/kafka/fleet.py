@@ -39,6 +39,8 @@ from headrace.state.overlay import OverlayBackend
 from headrace.state.protocol import Backend
 
 _log = logging.getLogger("headrace.fleet")
+_MEASURED_RECORDS = 5_000
+"""How often memory is measured: with hundreds of units that takes as long as some records."""
 _ADVANCE_S = 0.1
 
 
@@ -99,6 +101,7 @@ class Fleet:
         self._wake = asyncio.Event()
         self._closed = False
         self._paused = False
+        self._unmeasured = 0
         self.failure: BaseException | None = None
         """What this worker cannot go on after: nothing is committed any more."""
 
@@ -198,7 +201,8 @@ class Fleet:
                 place = Partition(batch.topic, batch.partition)
                 self.control.seek(place, unit.next_offset(batch.topic))
             return
-        if self._full and not self._paused and self.control is not None:
+        self._unmeasured += len(batch.values)
+        if self._unmeasured >= _MEASURED_RECORDS and not self._paused and self.control is not None and self._is_full():
             self._paused = True
             self.control.pause(list(self._held.by_partition))
             self._wake.set()
@@ -207,8 +211,9 @@ class Fleet:
         """Return how many partitions a topic has."""
         return self._counts.count(topic)
 
-    @property
-    def _full(self) -> bool:
+    def _is_full(self) -> bool:
+        """Measure what is in memory."""
+        self._unmeasured = 0
         held, settings = self._held, self.settings
         return held.state_bytes > settings.cache_bytes or held.output_bytes > settings.output_bytes
 
@@ -311,7 +316,7 @@ class Fleet:
 
     def _evict(self) -> None:
         self._held.evict(self.settings.cache_bytes)
-        if self._paused and not self._full and self.control is not None:
+        if self._paused and not self._is_full() and self.control is not None:
             self._paused = False
             self.control.resume(list(self._held.by_partition))
 

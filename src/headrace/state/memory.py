@@ -70,6 +70,14 @@ class MemoryStore:
                 self._fresh.add(key)
         self._data[key] = value
 
+    def put_all(self, keys: Sequence[bytes], values: Sequence[bytes | None]) -> None:
+        """Set keys, or remove those whose value is None."""
+        for key, value in zip(keys, values, strict=True):
+            if value is None:
+                self.delete(key)
+            else:
+                self.put(key, value)
+
     def delete(self, key: bytes) -> None:
         """Remove a key if it is there."""
         if self._data.pop(key, None) is not None:
@@ -156,7 +164,7 @@ class MemoryBackend:
             message = "the memory backend is closed: nothing can be written to it"
             raise StateError(message)
         with self._lock:
-            for name in {entry[0] for entries in (batch.ranges, batch.deletes, batch.puts) for entry in entries}:
+            for name in batch.names():
                 self.store(name).freeze()
             for name, start, end in batch.ranges:
                 self._stores[name].delete_range(start, end)
@@ -164,6 +172,8 @@ class MemoryBackend:
                 self._stores[name].delete(key)
             for name, key, value in batch.puts:
                 self._stores[name].put(key, value)
+            for name, keys, values in batch.columns:
+                self._stores[name].put_all(keys, values)
 
     def close(self) -> None:
         """Refuse further writes."""

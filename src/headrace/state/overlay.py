@@ -131,6 +131,8 @@ class OverlayBackend:
             if over is None:
                 over = overlays[name] = Overlay()
             over.changes[key] = value
+        for name, keys, values in batch.columns:
+            overlays.setdefault(name, Overlay()).changes.update(zip(keys, values, strict=True))
         self.overlays = overlays
 
     def settle(self) -> None:

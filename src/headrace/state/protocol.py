@@ -11,25 +11,36 @@ from typing import Protocol
 Put = tuple[str, bytes, bytes]
 Delete = tuple[str, bytes]
 Range = tuple[str, bytes, bytes]
+Column = tuple[str, Sequence[bytes], Sequence[bytes | None]]
 
 
 class Batch:
     """Writes to several stores, in memory until :meth:`Backend.write` takes them all at once.
 
-    Ranges are deleted first, then keys, then puts are made: a key that is put survives.
+    Ranges are deleted first, then keys, then puts are made: a key that is put survives. Columns come last, in order.
     """
 
-    __slots__ = ("deletes", "puts", "ranges")
+    __slots__ = ("columns", "deletes", "puts", "ranges")
 
     def __init__(self) -> None:
         """Begin empty."""
         self.puts: list[Put] = []
         self.deletes: list[Delete] = []
         self.ranges: list[Range] = []
+        self.columns: list[Column] = []
 
     def put(self, store: str, key: bytes, value: bytes) -> None:
         """Set ``key`` in ``store``."""
         self.puts.append((store, key, value))
+
+    def put_all(self, store: str, keys: Sequence[bytes], values: Sequence[bytes | None]) -> None:
+        """Set many keys in ``store``, or remove those whose value is None: cheaper than one by one."""
+        self.columns.append((store, keys, values))
+
+    def names(self) -> set[str]:
+        """Return the names of the stores that are written to."""
+        found = {entry[0] for entries in (self.ranges, self.deletes, self.puts) for entry in entries}
+        return found | {name for name, _, _ in self.columns}
 
     def delete(self, store: str, key: bytes) -> None:
         """Remove ``key`` from ``store`` if it is there."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
+from itertools import repeat
 from pathlib import Path
 from weakref import WeakSet
 
@@ -225,9 +227,8 @@ class RocksBackend:
         """Return the batch as RocksDB takes it, in the order that the protocol promises."""
         native = WriteBatch(raw_mode=True)
         handles = self._handles
-        for name in {entry[0] for entries in (batch.ranges, batch.deletes, batch.puts) for entry in entries}:
-            if name not in handles:
-                self.store(name)
+        for name in batch.names() - handles.keys():
+            self.store(name)
         for name, start, end in batch.ranges:
             if start < end:  # RocksDB refuses the whole batch otherwise
                 native.delete_range(start, end, handles[name])
@@ -236,6 +237,16 @@ class RocksBackend:
         put = native.put
         for name, key, value in batch.puts:
             put(key, value, handles[name])
+        for name, keys, values in batch.columns:
+            handle = handles[name]
+            if None not in values:
+                deque(map(put, keys, values, repeat(handle)), maxlen=0)  # the cheapest loop that there is
+                continue
+            for key, found in zip(keys, values, strict=True):
+                if found is None:
+                    native.delete(key, handle)
+                else:
+                    put(key, found, handle)
         return native
 
     def close(self) -> None:
