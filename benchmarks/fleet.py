@@ -20,7 +20,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.events import orders
-from benchmarks.measure import show
+from benchmarks.measure import peak_mb, show
 from benchmarks.peer_worker import workload
 from headrace.kafka.changelog import forms
 from headrace.kafka.client import connect
@@ -126,12 +126,6 @@ def worker(brokers: str, group: str, topic: str, workload: str, state: Path) -> 
     finally:
         process.send_signal(signal.SIGTERM)
         process.wait(60)
-
-
-def peak_mb(process: subprocess.Popen[bytes]) -> float:
-    """Return the peak resident memory of a process."""
-    lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
 
 
 def connections(process: subprocess.Popen[bytes]) -> int:

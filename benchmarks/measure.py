@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import subprocess
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 
 def seconds(run: Callable[[], object]) -> float:
@@ -24,3 +26,12 @@ def in_turns(first: Callable[[], object], second: Callable[[], object], *, round
 def show(name: str, ratio: float, target: str, detail: str) -> None:
     """Print one line of the table."""
     print(f"{name:<58} {ratio:>7.2f}  target {target:<12} {detail}", flush=True)
+
+
+def peak_mb(process: subprocess.Popen[bytes]) -> float:
+    """Return the peak resident memory of a process so far, in megabytes; 0 if it is gone."""
+    try:
+        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) for line in lines if line.startswith("VmHWM")), 0) / 1024
