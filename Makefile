@@ -1,7 +1,7 @@
 # make demo     run the reference fleet on a simulated day
 # make test     everything that CI runs
 # make check    the same, without the slow tests
-# make faults   fleets of workers under kill -9, frozen brokers, lost disks: needs the machine for itself
+# make faults   fleets of workers under kill -9, frozen brokers, lost disks: the second part of make test
 # make soak     the long forms of the fault tests: about an hour, on a machine that has nothing else to do
 # make bench    the benchmarks, as ratios
 # make docs     build the documentation site into site/
@@ -21,12 +21,13 @@ PYTEST := $(BIN)/python -m pytest --doctest-modules src tests --ignore=src/headr
 demo: $(READY)
 	@$(BIN)/python -m workers.demo
 
-# pytest comes last: its closing line is the result.
+# pytest comes last: its closing line is the result. What puts whole fleets under faults has the machine for itself.
 test: lint docs
 	@$(PYTEST) -m "not faults"
+	@$(BIN)/python -m pytest -m faults tests/kafka tests/parity
 
 check: lint docs
-	@$(PYTEST) -m "not slow"
+	@$(PYTEST) -m "not slow and not faults"
 
 faults: $(READY)
 	@$(BIN)/python -m pytest -q -s -m faults tests/kafka tests/parity

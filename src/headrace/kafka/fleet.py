@@ -42,6 +42,9 @@ _log = logging.getLogger("headrace.fleet")
 _MEASURED_RECORDS = 5_000
 """How often memory is measured: with hundreds of units that takes as long as some records."""
 _ADVANCE_S = 0.1
+_LONGEST_PAUSE_S = 1.0
+"""A broker that takes long for a commit, to write a marker to each of many partitions, is asked less often: half of its
+time is left for records."""
 
 
 class Fleet:
@@ -225,21 +228,23 @@ class Fleet:
         Raises:
             HeadraceError: something that opening the units anew cannot mend.
         """
-        interval = self.settings.commit_interval.total_seconds()
+        interval = pause = self.settings.commit_interval.total_seconds()
         advance_at = time.monotonic()
         while not self._closed:
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), interval)
+                await asyncio.wait_for(self._wake.wait(), pause)
             self._wake.clear()
             if self.failure is not None:
                 raise self.failure
             if time.monotonic() >= advance_at:
                 advance_at = time.monotonic() + _ADVANCE_S
                 self._advance()
+            began = time.monotonic()
             try:
                 await self.checkpoint()
             except BrokerError as error:
                 self._retry(error)
+            pause = max(interval, min(time.monotonic() - began, _LONGEST_PAUSE_S))
             if self._assigned and self._mending is None and self._backoff.over:
                 self._mend()
 
