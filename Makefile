@@ -2,7 +2,7 @@
 # make test     everything that CI runs
 # make check    the same, without the slow tests
 # make faults   fleets of workers under kill -9, frozen brokers, lost disks: the second part of make test
-# make soak     the long forms of the fault tests: about an hour, on a machine that has nothing else to do
+# make soak     the long forms of the fault and pattern tests: some hours, on a machine that has nothing else to do
 # make bench    the benchmarks, as ratios
 # make docs     build the documentation site into site/
 # make venv     only set up .venv (every target above does it by itself)
@@ -33,6 +33,7 @@ faults: $(READY)
 	@$(BIN)/python -m pytest -q -s -m faults tests/kafka tests/parity
 
 soak: $(READY)
+	@HEADRACE_SOAK=1 $(BIN)/python -m pytest -q -n auto tests/properties/test_patterns.py
 	@HEADRACE_SOAK=1 $(BIN)/python -m pytest -q -s -m faults tests/kafka tests/parity
 
 bench: $(READY)

@@ -51,3 +51,33 @@ def write_orders(path: Path, count: int, keys: int) -> None:
     with path.open("wb") as file:
         for line in orders(count, keys):
             file.write(line + b"\n")
+
+
+class LoginData(BaseModel):
+    """Who, and from where."""
+
+    user_id: str
+    ip: str
+
+
+class Login(BaseModel):
+    """One login, or an attempt at one."""
+
+    id: str
+    type: str
+    timestamp: int
+    tenant: str
+    data: LoginData
+
+
+def logins(count: int, keys: int, *, failed: float = 0.1, seed: int = 43) -> list[bytes]:
+    """Return ``count`` logins of ``keys`` users, of which a share has ``failed``."""
+    rand = random.Random(seed).random
+    lines = []
+    for n in range(count):
+        kind = "failed" if rand() < failed else "succeeded"
+        lines.append(
+            f'{{"id":"evt-{n}","type":"login.{kind}","timestamp":{BASE_MS + n * STEP_MS},"tenant":"t{n % 40}",'
+            f'"data":{{"user_id":"u{int(rand() * keys)}","ip":"10.7.0.{n & 255}"}}}}'.encode()
+        )
+    return lines

@@ -8,14 +8,16 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from benchmarks.events import Order
-from headrace import Topology, agg, col, fn, tumbling
+from benchmarks.events import Login, Order
+from benchmarks.joins import Payment, joining
+from headrace import Topology, agg, begin, col, fn, matched, skip, tumbling
 from headrace.kafka.settings import FleetSettings, Guarantee
 from headrace.kafka.worker import run_worker
 from headrace.plan import compile_plan
-from headrace.topology.stream import Grouped, Stream
+from headrace.topology.grouped import Grouped
+from headrace.topology.stream import Stream
 
-WORKLOADS = ("W1", "W2", "W3", "W6")
+WORKLOADS = ("W1", "W2", "W3", "W4", "W5", "W6")
 
 
 def filtering(orders: Stream, output: str) -> None:
@@ -35,11 +37,27 @@ def windowing(orders: Grouped, output: str, *, key: str, grace: str) -> None:
     ).sink("out", topic=output)
 
 
-def workload(name: str, topic: str, output: str) -> Topology:
-    """Declare one workload."""
+def failing(logins: Grouped, output: str) -> None:
+    """W4: five failed logins one after the other, then one that succeeds, at most five minutes after the first."""
+    failures = begin("failed", col.type == "login.failed").times(5).consecutive()
+    pattern = failures.next("ok", col.type == "login.succeeded").within("300001ms").after_match(skip.past_last())
+    ok = matched.last("ok")
+    logins.detect("brute-force", pattern, emit={"ts": ok.timestamp, "ip": ok.data.ip}).sink("out", topic=output)
+
+
+def workload(name: str, topic: str, output: str, *, other: str = "") -> Topology:
+    """Declare one workload; ``other`` is the second topic of W5."""
     topology = Topology(name.lower())
     if name == "W1":
         filtering(topology.source("orders", topic=topic, schema=Order, time=col.timestamp), output)
+    elif name == "W5":
+        at, order_id = col.timestamp, col.data.order_id
+        placed = topology.source("orders", topic=topic, schema=Order, time=at, key=order_id)
+        paid = topology.source("payments", topic=other, schema=Payment, time=at, key=order_id)
+        joining(placed, paid, output)
+    elif name == "W4":
+        logins = topology.source("logins", topic=topic, schema=Login, time=col.timestamp, key=col.data.user_id)
+        failing(logins.group_by("by-user", col.data.user_id), output)
     elif name == "W6":
         orders = topology.source("orders", topic=topic, schema=Order, time=col.timestamp)
         keyed = orders.group_by("by-currency", key=col.data.currency + "|" + col.tenant)
@@ -58,7 +76,8 @@ def main() -> None:
     parser.add_argument("--guarantee", choices=["alo", "eo"], default="eo")
     parser.add_argument("--workload", choices=WORKLOADS, required=True)
     args = parser.parse_args()
-    topology = workload(args.workload, args.input.split(",")[0], args.output)
+    topic, _, other = args.input.partition(",")
+    topology = workload(args.workload, topic, args.output, other=other)
     settings = FleetSettings.of(
         brokers=args.brokers,
         group=args.group,

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 import typer.main
 
-from headrace import Topology, agg, config, hopping, session, tumbling
+from headrace import Topology, agg, calendar, config, count_window, hopping, session, sliding, tumbling
 from headrace.cli.main import app
 from headrace.config import WorkerSettings
 from headrace.testing import TopologyDriver
 from headrace.topology.functions import FUNCTIONS, Functions
-from headrace.topology.stream import Aggregated, Grouped, Stream, Tabled
+from headrace.topology.grouped import Grouped
+from headrace.topology.stream import Stream
+from headrace.topology.tabled import Aggregated, Tabled
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -61,14 +63,15 @@ def shown(name: str, function: Callable[..., object]) -> str:
 
 
 def methods(*kinds: type) -> list[tuple[str, Callable[..., object]]]:
-    return [(name, value) for kind in kinds for name, value in vars(kind).items() if callable(value) and name[0] != "_"]
+    found = ((name, value) for kind in kinds for one in kind.__mro__[:-1] for name, value in vars(one).items())
+    return list(dict.fromkeys((name, value) for name, value in found if callable(value) and name[0] != "_"))
 
 
 CALLS = [
     shown("topology.source", Topology.source),
     *(shown(name, function) for name, function in methods(Stream, Tabled, Aggregated)),
     *(shown(f"grouping.{name}", function) for name, function in methods(Grouped)),
-    *(shown(function.__name__, function) for function in (tumbling, hopping, session)),
+    *(shown(function.__name__, function) for function in (tumbling, hopping, calendar, session, sliding, count_window)),
     *(shown(f"agg.{name}", function) for name, function in methods(type(agg))),
     *(shown(f"fn.{name}", getattr(Functions, name)) for name in FUNCTIONS),
 ]

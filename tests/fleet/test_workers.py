@@ -16,7 +16,7 @@ from workers import demo, simulate
 from workers.demo_display import Display
 
 ROOT = Path(__file__).parents[2]
-KINDS = ("access", "shop", "warehouse", "history")
+KINDS = ("access", "shop", "warehouse", "fraud", "history")
 
 
 @pytest.mark.parametrize("kind", KINDS)

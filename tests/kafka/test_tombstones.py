@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from pydantic import BaseModel
 
 from headrace import Topology, col
@@ -9,6 +11,7 @@ from headrace.kafka.layout import lay_out
 from headrace.kafka.model import Fetched
 from headrace.kafka.unit import State, TaskId, Unit
 from headrace.operators.build import generate
+from headrace.operators.lookups.temporal_logic import TemporalLogic
 from headrace.plan import compile_plan
 from headrace.state.memory import MemoryBackend
 from headrace.state.protocol import Batch
@@ -83,3 +86,19 @@ def test_without_a_key_or_without_a_table_it_is_a_dead_letter() -> None:
         assert [letter.value for letter in task.dead_letters] == [b""]
     (task,) = other.tasks.values()
     assert task.sinks[0].values == [b'{"left":4}']
+
+
+def test_a_record_without_a_value_is_a_version_of_its_own_time() -> None:
+    topology = Topology("shop")
+    source = topology.source("stock", topic="stock", schema=Stock, key=col.sku).group_by("by-sku", col.sku)
+    source.lookup("then", source.table("stock-now"), as_of="event_time", how="left", suffix="_then").sink(
+        "o", topic="o"
+    )
+    unit = unit_of(topology, MemoryBackend())
+    unit.take(fetched(stock(5), (b"tea", None)))
+    (logic,) = (one for task in unit.tasks.values() for one in task.operators if isinstance(one, TemporalLogic))
+    logic.catch_up()
+    assert [logic._versions.at("tea", at) is None for at in (999, 1_000)] == [True, True]
+    unit.take(replace(fetched((b"tea", None), stock(6)), first_offset=2, next_offset=4, times=[2_000, 1_500]))
+    logic.catch_up()
+    assert [logic._versions.at("tea", at) is None for at in (1_000, 1_500, 2_000)] == [True, False, True]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -116,6 +117,43 @@ def test_inputs_whose_keys_meet_must_be_of_one_size(tmp_path: Path) -> None:
         pytest.skip("this way of merging goes through a repartition topic: nothing to align")
     plans = plan_topics(declared, SETTINGS, infos(a=4, b=3))
     with pytest.raises(ConfigError, match=r"must have the same number of partitions, as their keys meet: a has 4, b "):
+        refuse_faults(plans)
+
+
+JOINED = """
+from pydantic import BaseModel
+from headrace import Topology, col
+
+class Event(BaseModel):
+    id: int
+    a: int = 0
+
+class Other(BaseModel):
+    id: int
+    b: int = 0
+
+topology = Topology("t")
+a = topology.source("a", topic="a", schema=Event, key=col.id).group_by("by-a", col.id)
+b = topology.source("b", topic="b", schema=Other{key}).group_by("by-b", col.id)
+a.join("j", b, within="5s").sink("out", topic="c")
+"""
+
+
+def test_a_repartition_topic_has_as_many_partitions_as_the_topic_that_it_is_joined_with(tmp_path: Path) -> None:
+    declared = layout(JOINED.replace("{key}", ""), tmp_path)
+    (topic,) = declared.repartitions
+    plans = {plan.spec.name: plan for plan in plan_topics(declared, SETTINGS, infos(a=4, b=7))}
+    assert plans[topic].spec.partitions == 4
+    assert not any(plan.fault for plan in plans.values())
+    known = infos(a=4, b=7) | {topic: TopicInfo(topic, 7, 1)}
+    fault = f"repartition topic '{topic}' has 7 partitions, expected 4, as 'a' has, whose keys meet with its own"
+    with pytest.raises(ConfigError, match=re.escape(fault)):
+        refuse_faults(plan_topics(declared, SETTINGS, known))
+
+
+def test_topics_that_are_joined_as_they_are_must_be_of_one_size(tmp_path: Path) -> None:
+    plans = plan_topics(layout(JOINED.replace("{key}", ", key=col.id"), tmp_path), SETTINGS, infos(a=4, b=7))
+    with pytest.raises(ConfigError, match=r"a has 4, b has 7\. Leave key= out of the source of one"):
         refuse_faults(plans)
 
 

@@ -34,6 +34,15 @@ def result(spec: Aggregate, entries: list[Entry]) -> Any:
             if value not in distinct:
                 distinct.append(value)
         return distinct[: spec.limit]
+    if spec.function == "count_distinct":
+        return sum(1 for place, value in enumerate(values) if value not in values[:place])
+    if spec.function == "top_k":
+        different = [value for place, value in enumerate(values) if value not in values[:place]]
+        ranked = sorted(different, key=values.count, reverse=True)
+        return [{"value": value, "count": values.count(value)} for value in ranked[: spec.limit]]
+    if spec.function == "top":
+        best = sorted(kept, key=lambda e: e.args[1], reverse=True)[: spec.limit]
+        return [{"rank": rank, "value": e.args[0], "by": e.args[1]} for rank, e in enumerate(best, 1)]
     if spec.function == "custom":
         state = spec.custom.init()
         for entry in kept:
@@ -71,6 +80,11 @@ def _nonempty(spec: Aggregate, kept: list[Entry], values: list[Any]) -> Any:  # 
         case "arg_max":
             most = max(e.args[1] for e in kept)
             return next(e.args[0] for e in kept if e.args[1] == most)
+        case "quantiles":
+            return [
+                0.0 + float(min(v for v in values if sum(w <= v for w in values) >= p * len(values)))
+                for p in spec.probabilities
+            ]
         case "reduce":
             accumulated = values[0]
             for value in values[1:]:

@@ -19,12 +19,14 @@ import msgspec
 
 from headrace.topology import nodes
 from headrace.topology.aggregates import Aggregate as AggregateSpec
+from headrace.topology.calendars import Calendar
 from headrace.topology.nodes import OnError
 from headrace.topology.operator import Port
 from headrace.topology.topology import Topology
-from headrace.topology.windows import Hopping, Session
+from headrace.topology.windows import Counted, Hopping, Session, Sliding
 from tests.naive.aggregates import Entry, result
 from tests.naive.expressions import evaluate
+from tests.naive.many import Many
 from tests.naive.windows import Group, assign, joined, touching
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -72,7 +74,7 @@ def one_form(part: Any) -> Any:
 
 def patience(window: Hopping | Session | None) -> int:
     """Return how long after its end a window closes: a session one millisecond later, as its gap is inclusive."""
-    return 0 if window is None else window.grace_ms + isinstance(window, Session)
+    return 0 if window is None or isinstance(window, Counted) else window.grace_ms + isinstance(window, Session)
 
 
 class Interpreter:
@@ -92,6 +94,7 @@ class Interpreter:
         self.changed: dict[tuple[str, int], dict[tuple[Any, ...], Group]] = defaultdict(dict)
         self.offsets: dict[tuple[str, int], int] = defaultdict(int)
         self.arrival = 0
+        self.many = Many(self)
 
     def feed(self, topic: str, value: bytes, time_ms: int, partition: int = 0) -> None:
         """Process one record of a topic."""
@@ -169,6 +172,8 @@ class Interpreter:
                 yield out, replace(record, key=key, columns={**record.columns, **dict(key)})
             case nodes.Table():
                 yield from self._table(node, record, deleted=node.delete is not None and value(node.delete) is True)
+            case nodes.Aggregate(window=Sliding() | Counted()):
+                yield from self.many.process(node, record, value)
             case nodes.Aggregate():
                 yield from self._aggregate(node, record)
             case nodes.Sink():
@@ -230,7 +235,7 @@ class Interpreter:
         live, window, time_ms = self.live[node.id], node.window, record.time_ms
         if window is None:
             return [self._group(node.id, record.key, None, None)]
-        if isinstance(window, Hopping):
+        if isinstance(window, Hopping | Calendar):
             spans = assign(window, time_ms)
             return [self._group(node.id, record.key, *s) for s in spans if s[1] + window.grace_ms > record.watermark]
         near = touching(window, live, record.key, time_ms)
@@ -271,7 +276,9 @@ class Interpreter:
                 continue
             old = self.watermarks[node.id]
             new = max(old, min(self._port_watermark(port) for port in nodes.inputs(node)))
-            if isinstance(node, nodes.Aggregate) and new > old:
+            if isinstance(node, nodes.Aggregate) and isinstance(node.window, Sliding | Counted):
+                self.many.advance(node, new)
+            elif isinstance(node, nodes.Aggregate) and new > old:
                 self._ticks(node, old, new)
                 self._closes(node, new)
             self.watermarks[node.id] = new

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headrace import Topology, agg, col, hopping, session, tumbling
-from headrace.topology.stream import Grouped
+from headrace.topology.grouped import Grouped
 from headrace.topology.windows import Window
 from tests.operators.support import Click, click, clicks
 from tests.parity.cases import SESSIONS, UPDATES, Case, mixture

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.parity import keyed, stateless
+from tests.parity import keyed, looked_up, stateless
 from tests.parity.running import check
 
-CASES = stateless.CASES | keyed.CASES
+CASES = stateless.CASES | keyed.CASES | looked_up.CASES
 
 
 @pytest.mark.parametrize("name", list(CASES))

@@ -11,9 +11,10 @@ import msgspec
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from headrace import Topology, agg, apply, col, hopping, session, tumbling, when
+from headrace import Topology, agg, apply, col, count_window, hopping, session, sliding, tumbling, when
 from headrace.testing import CrashPoint
-from headrace.topology.stream import Grouped, Stream
+from headrace.topology.grouped import Grouped
+from headrace.topology.stream import Stream
 from tests.operators.support import START
 
 
@@ -107,6 +108,14 @@ AGGREGATES = {
     "arg_max": agg.arg_max(col.m, col.n),
     "list": agg.collect_list(col.m, limit=5),
     "set": agg.collect_set(col.n, limit=3),
+    "distinct": agg.count_distinct(col.n),
+    "distinct_x": agg.count_distinct(col.x),
+    "distinct_d": agg.count_distinct(col.d),
+    "quantiles": agg.quantiles(col.n, [0, 0.25, 0.5, 1]),
+    "quantiles_x": agg.quantiles(col.x, [0.5, 0.9]),
+    "top_k": agg.top_k(col.m, 100),
+    "top": agg.top(3, by=col.m, of=col.m),
+    "top_d": agg.top(2, by=col.d, of=col.d),
     "reduce": agg.reduce(larger, col.n, returns=int),
     "sum_x": agg.sum(col.x),
     "min_x": agg.min(col.x),
@@ -201,7 +210,8 @@ def _aggregate(grouped: Grouped, program: Program) -> None:
     if window is None:
         return
     table.on_close().sink("close-out", topic="close")
-    table.late().select("late-shape", col.n, col.m, col.at).sink("late-out", topic="late")
+    if program.window is not None and program.window[0] != "counted":
+        table.late().select("late-shape", col.n, col.m, col.at).sink("late-out", topic="late")
     if program.chained:
         second = table.on_close().group_by("again", whole=col.window_end.is_not_null()).window(tumbling("1m"))
         second.aggregate("second", rows=agg.count()).on_close().sink("second-out", topic="second")
@@ -212,6 +222,10 @@ def window_of(drawn: tuple[Any, ...] | None) -> Any:
     if drawn is None:
         return None
     kind, size, advance, grace = drawn
+    if kind == "counted":
+        return count_window(size, every=advance)
+    if kind == "sliding":
+        return sliding(timedelta(seconds=size), grace=timedelta(seconds=grace))
     if kind == "session":
         return session(timedelta(seconds=size), grace=timedelta(seconds=grace))
     return hopping(timedelta(seconds=size), timedelta(seconds=advance), grace=timedelta(seconds=grace))
@@ -237,6 +251,10 @@ tumblings = st.tuples(st.just("tumbling"), st.sampled_from([10, 30]), st.none(),
 )
 hoppings = st.tuples(st.just("hopping"), st.sampled_from([10, 25, 30]), st.sampled_from([3, 5, 10]), graces)
 sessions = st.tuples(st.just("session"), st.sampled_from([2, 5, 10]), st.none(), graces)
+slidings = st.tuples(st.just("sliding"), st.sampled_from([0.5, 2, 5, 20]), st.none(), graces)
+counteds = st.sampled_from([(1, 1), (2, 2), (4, 2), (3, 1), (5, 2), (6, 4)]).map(
+    lambda numbers: ("counted", *numbers, 0)
+)
 aggregates = st.lists(st.sampled_from(sorted(AGGREGATES)), min_size=1, max_size=5, unique=True).map(tuple)
 lags = st.sampled_from([0, 5, 30])
 keys = st.sampled_from(sorted(KEYS))

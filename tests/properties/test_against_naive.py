@@ -10,11 +10,13 @@ from tests.properties.programs import (
     actions,
     aggregates,
     batches,
+    counteds,
     hoppings,
     keys,
     lags,
     records,
     sessions,
+    slidings,
     steps,
     tumblings,
 )
@@ -91,6 +93,28 @@ def test_session_windows(program, records, actions, batch) -> None:
     check_all(program, runs)
     check_updates(runs)
     assert as_bag(runs.got["every"]) == as_bag(runs.expected["every"])
+
+
+@fast
+@given(
+    st.builds(
+        Program,
+        steps=steps,
+        key=keys,
+        window=slidings | counteds,
+        aggregates=aggregates,
+        early=st.booleans(),
+        chained=st.booleans(),
+        out_of_orderness_s=lags,
+    ),
+    records, actions, batches,
+)  # fmt: skip
+def test_sliding_windows_and_windows_by_number(program, records, actions, batch) -> None:
+    runs = Runs(program, records, actions, batch)
+    check_all(program, runs)
+    check_updates(runs)
+    assert as_bag(runs.got["every"]) == as_bag(runs.expected["every"])
+    assert runs.got["second"] == runs.expected["second"]
 
 
 @fast

@@ -76,6 +76,21 @@ def test_within_a_batch_ranges_come_first_then_deletes_then_puts(backend: Backen
     assert list(backend.store("s").scan()) == [(b"a", b"new"), (b"b", b"new")]
 
 
+def test_what_a_later_batch_deletes_is_gone_whoever_put_it(backend: Backend) -> None:
+    batch, later = Batch(), Batch()
+    for key in (b"kept", b"deleted", b"changed"):
+        batch.put("s", key, b"1")
+    later.delete("s", b"deleted")
+    later.put("s", b"changed", b"2")
+    later.put_all("s", [b"new"], [b"3"])
+    first = Batch()
+    first.extend(batch)
+    first.extend(later)
+    backend.write(first)
+    assert list(backend.store("s").scan()) == [(b"changed", b"2"), (b"kept", b"1"), (b"new", b"3")]
+
+
+
 @pytest.mark.parametrize(
     ("start", "end", "keys"),
     [

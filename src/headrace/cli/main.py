@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from headrace.cli import dlq, fleet_topics, init, plan, query, run, schema, topics, worker
+from headrace.cli import dlq, fleet_topics, init, plan, query, rules, run, schema, topics, worker
 from headrace.cli.blame import blame, place
 from headrace.cli.options import INTERRUPTED
 from headrace.errors import ConfigError, HeadraceError, StateError, TopologyError
@@ -109,6 +109,7 @@ topics.app.command("plan")(fleet_topics.plan)
 topics.app.command("create")(fleet_topics.create)
 app.add_typer(topics.app, name="topics")
 app.add_typer(dlq.app, name="dlq")
+app.add_typer(rules.app, name="rules")
 app.command("init")(init.init)
 app.add_typer(schema.app, name="schema")
 

@@ -195,6 +195,9 @@ class Fleet:
             taken = unit.take(batch)
             if taken and unit.merging:
                 unit.merge(patient=True)
+                if unit.any_order and unit.lacking and self.control is not None:
+                    # Order is a matter of speed here: what is read to its end is not worth waiting for.
+                    unit.merge(patient=not unit.lacking <= self.control.drained())
         except Exception as error:
             self._fail(error)  # the batch is half done: from here on nothing may be committed
             raise

@@ -10,7 +10,7 @@ from headrace.kafka.names import changelog_topic, repartition_topic
 from headrace.operators.view import store_name
 from headrace.plan import Plan
 from headrace.plan.model import Agent, PlannedStep, is_stateful
-from headrace.topology.nodes import Source
+from headrace.topology.nodes import Merge, Node, Source
 from headrace.topology.operator import Operator
 
 _LONGEST_NAME = 249
@@ -58,6 +58,19 @@ class Component:
             for plan, agent in self.agents
         )
 
+    @property
+    def ordered(self) -> bool:
+        """Whether results may depend on the order in which records of different topics are read."""
+        return any(
+            len({r.topic for r in self.readings if r.agent is agent}) > 1
+            and not all(_takes_any_order(plan.step(step).node) for step in agent.steps)
+            for plan, agent in self.agents
+        )
+
+
+def _takes_any_order(node: Node) -> bool:
+    return not isinstance(node, Merge) and (not isinstance(node, Operator) or node.any_order)
+
 
 @dataclass(frozen=True, slots=True)
 class Changelog:
@@ -89,6 +102,15 @@ class Layout:
         """The topics with fixed names that are written, sorted; dead letters among them."""
         return tuple(sorted({t for plan in self.plans for t in (*plan.sink_topics, plan.dead_letter_topic)}))
 
+    def beside_repartitions(self, plan: Plan) -> set[str]:
+        """Return the topics of sources that a task of the plan reads beside a repartition topic: their keys meet."""
+        found: set[str] = set()
+        for component in self.components:
+            for agent in {r.agent.id for r in component.readings if r.plan is plan and r.exchange}:
+                mine = [r for r in component.readings if r.plan is plan and r.agent.id == agent]
+                found |= {reading.topic for reading in mine if not reading.exchange}
+        return found
+
     def component_of(self, plan: Plan, agent: str) -> Component:
         """Return the component of an agent."""
         return next(c for c in self.components if any(p is plan and a.id == agent for p, a in c.agents))
@@ -118,7 +140,7 @@ def lay_out(group: str, plans: Sequence[Plan]) -> Layout:
         )
         for plan in plans
         for step in plan.steps
-        if isinstance(step.node, Operator)
+        if isinstance(step.node, Operator) and step.node.stores
     )
     layout = Layout(group, tuple(plans), components, changelogs, repartitions)
     own = [*(r.topic for r in readings if r.exchange), *(c.topic for c in changelogs)]

@@ -97,12 +97,16 @@ def _repartition(
     layout: Layout, settings: FleetSettings, counts: Mapping[str, int], topic: str, plan: Plan
 ) -> TopicPlan:
     there = {counts[name] for name, (owner, _) in layout.repartitions.items() if owner is plan and name in counts}
-    wanted = min(there) if there else settings.partitions or _widest(counts, (s.topic for s in plan.sources), 1)
+    beside = {counts[name]: name for name in sorted(layout.beside_repartitions(plan)) if name in counts}
+    like = f"{beside[min(beside)]!r} has, whose keys meet with its own" if beside else "the topology's others have"
+    wanted = min(beside or there, default=0) or settings.partitions or _widest(
+        counts, (s.topic for s in plan.sources), 1
+    )  # fmt: skip
     exists = counts.get(topic)
     fault = ""
     if exists not in {None, wanted}:
         fault = (
-            f"repartition topic {topic!r} has {exists} partitions, expected {wanted}, as the topology's others have. "
+            f"repartition topic {topic!r} has {exists} partitions, expected {wanted}, as {like}. "
             "Stop the fleet, delete it when its records are read, and start again"
         )
     return TopicPlan("repartition", TopicSpec(topic, wanted, settings.replication, _transient()), exists, fault)
@@ -119,7 +123,7 @@ def _aligned(layout: Layout, counts: Mapping[str, int], plan: TopicPlan) -> Topi
             listed = ", ".join(f"{name} has {count}" for name, count in sorted(found.items()))
             fault = (
                 f"the inputs of {component.name} must have the same number of partitions, as their keys meet: "
-                f"{listed}. Put a group_by in front of the wider or narrower one, or make topics of one size"
+                f"{listed}. Leave key= out of the source of one: then it is repartitioned. Or make topics of one size"
             )
             return replace(plan, fault=fault)
     return plan

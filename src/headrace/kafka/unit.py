@@ -136,6 +136,8 @@ class Unit:
         self._waiting: dict[str, deque[Fetched]] = {topic: deque() for topic in topics}
         self._waited_since: float | None = None
         self._sent: dict[tuple[TaskId, str], tuple[int, bool]] = {}
+        self.any_order = not component.ordered
+        """Whether the order in which topics are read makes no difference to results."""
         self.records_in = 0
 
     def become(self, state: State) -> None:
@@ -214,6 +216,12 @@ class Unit:
         """The topics of which records wait for their turn."""
         return frozenset(topic for topic, queue in self._waiting.items() if queue)
 
+    @property
+    def lacking(self) -> frozenset[Partition]:
+        """The partitions that others wait for: none if nothing waits."""
+        waiting = self.waiting
+        return frozenset(p for p in self.partitions if p.topic not in waiting) if waiting else frozenset()
+
     def merge(self, *, patient: bool) -> bool:
         """Process what waits, lowest time first; return whether there was anything to do.
 
@@ -228,7 +236,7 @@ class Unit:
                 return moved
             moved = True
             topic = min(ready, key=lambda name: _first_time(ready[name][0]))
-            others = [_first_time(queue[0]) for name, queue in ready.items() if name != topic]
+            others = [_first_time(queue[0]) for name, queue in ready.items() if name != topic and not self.any_order]
             batch = ready[topic].popleft()
             now, later = _split(batch, min(others)) if others else (batch, None)
             if later is not None:
@@ -254,7 +262,7 @@ class Unit:
         for begin, end in runs(batch):
             if begin < end:
                 self._feed(way, _slice(batch, begin, end, batch.offsets[begin], batch.next_offset))
-            if end < len(batch) and not way.tombstones.take(batch.keys[end]):
+            if end < len(batch) and not way.tombstones.take(batch.keys[end], batch.times[end], way.channels[0]):
                 self._feed(way, _slice(batch, end, end + 1, batch.offsets[end], batch.next_offset))
 
     def _feed(self, way: _Way, batch: Fetched) -> None:

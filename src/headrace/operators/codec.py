@@ -16,6 +16,7 @@ from msgspec.msgpack import Ext
 
 from headrace.errors import DataError
 from headrace.operators.distinct import Distinct
+from headrace.operators.dumped import Dumped
 
 State = list[Any]
 
@@ -27,6 +28,8 @@ _UNTYPED = b"\xc1"  # begins states that are read without types; msgpack uses th
 def _hook(value: object) -> object:
     if isinstance(value, Distinct):
         return value.values
+    if isinstance(value, Dumped):
+        return value.dump()
     msg = f"a state holds a {type(value).__name__}"
     raise TypeError(msg)
 
@@ -37,15 +40,18 @@ _pack = msgspec.msgpack.Encoder(decimal_format="string", enc_hook=_hook).encode
 class StateCodec:
     """States as bytes."""
 
-    __slots__ = ("_decode", "_places", "encode")
+    __slots__ = ("_decode", "_places", "encode", "typed")
 
     encode: Callable[[State], bytes]
+    typed: bool
+    """Whether the type of every slot is known: then msgpack alone tells its values apart, but for those it refuses."""
 
     def __init__(self, types: tuple[Any, ...]) -> None:
         """Prepare for a list of slots of these Python types; each may be None."""
         slots = tuple[tuple(t | None if t is not Any else Any for t in types)]  # type: ignore[misc, valid-type]
         self._decode = msgspec.msgpack.Decoder(slots, ext_hook=_unwrapped).decode
         self._places = tuple(place for place, t in enumerate(types) if _open(t))
+        self.typed = not self._places
         self.encode = self._encode_open if self._places else _encode
 
     def _encode_open(self, state: State) -> bytes:
@@ -87,6 +93,8 @@ def _wrapped(value: Any) -> Any:
     if kind in _AS_IS:
         return value
     wrap = _WRAPS.get(kind)
+    if wrap is None and isinstance(value, Dumped):
+        return value.dump()
     if wrap is None:
         expected, got = (
             "plain data: numbers, text, bytes, times, and lists, tuples, sets and dicts of them",
@@ -171,6 +179,16 @@ def _unwrapped(code: int, data: memoryview) -> Any:
 
 
 _read: Callable[[bytes], Any] = msgspec.msgpack.Decoder(ext_hook=_unwrapped).decode
+
+
+def pack(value: Any) -> bytes:
+    """Return plain data as bytes."""
+    return _pack(_wrapped(value))
+
+
+def unpack(data: bytes) -> Any:
+    """Return plain data from its bytes."""
+    return _read(data)
 
 
 def plain(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -27,7 +27,7 @@ from headrace.operators.kinds import kind_of
 from headrace.operators.meetings import Meetings
 from headrace.operators.rows import row_function, rows_head
 from headrace.operators.writer import Writer
-from headrace.plan.model import Agent, Plan, PlannedStep, is_stateful
+from headrace.plan.model import Agent, Plan, PlannedStep
 from headrace.topology.expr import Expr
 from headrace.topology.nodes import (
     Broadcast,
@@ -69,7 +69,7 @@ class Generator:
     def generate(self) -> AgentCode:
         """Generate all functions of the agent."""
         mine = [self.plan.step(step_id) for step_id in self.agent.steps]
-        keeping = [step for step in mine if is_stateful(step)]
+        keeping = [step for step in mine if isinstance(step.node, Operator)]
         for step in keeping:
             self.operators[step.id] = kind_of(step).prepare(self, step, len(self.operators))
         heads = {head: self._head(self.plan.step(head)) for head in self.agent.heads}

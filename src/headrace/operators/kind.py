@@ -27,11 +27,15 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class RowForm:
-    """How a row lies in (k, st): the locals of the key, the row's frame, and the code of its event time."""
+    """How a row lies in (k, st): the locals of the key, the row's frame, and the code of its event time.
+
+    ``lines`` run once for each row, before the steps behind it.
+    """
 
     key: list[str]
     frame: Frame
     time: str
+    lines: tuple[str, ...] = ()
 
 
 class Kind(Protocol):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
@@ -14,18 +14,21 @@ if TYPE_CHECKING:
     from headrace.operators.generator import Generator
 
 
-def emit_late(g: Generator, step: PlannedStep, frame: Frame) -> None:
-    """Count the record at hand as late, and run the steps that read the late port."""
+def emit_late(g: Generator, step: PlannedStep, frame: Frame, ports: Sequence[str] = ("late",)) -> None:
+    """Count the record at hand as late, and run the steps that read the late ports."""
     g.writer.line(f"t.late({step.id!r})")
-    g.children(Port(step.id, "late"), frame, tail=False)
+    for port in ports:
+        g.children(Port(step.id, port), frame, tail=False)
 
 
 @contextmanager
-def unless(g: Generator, step: PlannedStep, frame: Frame, late: str, *, tail: bool) -> Iterator[None]:
+def unless(  # noqa: PLR0913
+    g: Generator, step: PlannedStep, frame: Frame, late: str, *, tail: bool, ports: Sequence[str] = ("late",)
+) -> Iterator[None]:
     """Generate what is done with a record for which the condition ``late`` is false."""
     w = g.writer
     with w.block(f"if {late}:"):
-        emit_late(g, step, frame)
+        emit_late(g, step, frame, ports)
         if tail:
             w.line("continue")
     with nullcontext() if tail else w.block("else:"):

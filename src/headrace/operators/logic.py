@@ -10,6 +10,9 @@ from headrace.state.protocol import Batch
 
 NEVER_MS = 1 << 63  # later than the end of time
 
+FAILED = "failed"
+"""No port that can be read: an item (key, (event time, error, columns)) that is emitted on it is a dead letter."""
+
 Emit = Callable[[str, Iterable[tuple[Any, Any]], int, int, int], None]
 """Emit rows on a port: (port, (key, state) pairs, window start, window end, watermark of the output)."""
 

@@ -16,7 +16,7 @@ from headrace.operators.frame import Frame, Value, type_at
 from headrace.plan.model import Plan, PlannedStep
 from headrace.plan.projection import Path
 from headrace.topology.nodes import Handle, Merge, Sink
-from headrace.topology.operator import Operator, Port
+from headrace.topology.operator import ROWS, Operator, Port
 
 if TYPE_CHECKING:
     from headrace.operators.generator import Generator
@@ -85,7 +85,7 @@ class Meetings:
             case Sink() | Handle():
                 ports = []
             case Operator() as node:  # its other ports have functions of their own
-                ports = [Port(step.id, port) for port in sorted(node.inline)]
+                ports = [Port(step.id, port) for port in sorted(node.inline - {ROWS})]
             case _:
                 ports = [] if step.exchange else [Port(step.id)]
         found = {step.id} if isinstance(step.node, Merge) else set()

@@ -49,6 +49,8 @@ def rows_head(g: Generator, step: PlannedStep, port: str, form: RowForm, name: s
             w.line(f"ts = {form.time}")
             if len(form.key) > 1:
                 w.line(f"{', '.join(form.key)} = k")
+            for line in form.lines:
+                w.line(line)
             g.children(Port(step.id, port), form.frame, tail=True)
     w.fill(prologue, g.prologue)
 

@@ -11,58 +11,17 @@ state, and runs for all aggregates of the step, and all windows of the record, b
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from decimal import Decimal
 from math import inf, isfinite, sqrt
 from typing import Any
 
-from headrace.errors import DataError, InternalError
+from headrace.errors import InternalError
 from headrace.event.dtypes import ANY, DType, Kind
-from headrace.event.faults import show
 from headrace.operators.calls import returned
 from headrace.operators.codec import plain
-from headrace.operators.distinct import SCANNED, add_distinct, hashed, merge_sets
+from headrace.operators.collecting import collect_list, collect_set, sketched, top
+from headrace.operators.slot import SlotCode, number, python_type
 from headrace.topology.aggregates import Aggregate
 from headrace.topology.typing import to_dtype
-
-PYTHON_TYPES: dict[Kind, Any] = {
-    Kind.INT: int,
-    Kind.FLOAT: float,
-    Kind.DECIMAL: Decimal,
-    Kind.STR: str,
-    Kind.BOOL: bool,
-    Kind.BYTES: bytes,
-    Kind.TIMESTAMP: datetime,
-    Kind.DATE: date,
-    Kind.DURATION: timedelta,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class SlotCode:
-    """The code of one aggregate at its slots. Lines of ``prepare`` and ``update`` see the state as ``st``.
-
-    ``types`` are the Python types of the slots in the store; ``None`` in any slot is allowed.
-    ``prepared`` names the local that hands on what ``prepare`` has found. Without it nothing can fail.
-    """
-
-    init: tuple[str, ...]
-    types: tuple[Any, ...]
-    update: tuple[str, ...]
-    merge: tuple[str, ...]
-    result: str
-    prepare: tuple[str, ...] = ()
-    prepared: str = ""
-
-
-def python_type(dtype: DType) -> Any:
-    """Return the Python type by which a stored value is decoded."""
-    if dtype.kind is Kind.LIST and dtype.item is not None:
-        return list[python_type(dtype.item) | None]  # type: ignore[misc]
-    if dtype.kind is Kind.MAP and dtype.item is not None:
-        return dict[str, python_type(dtype.item) | None]  # type: ignore[misc]
-    return PYTHON_TYPES.get(dtype.kind, Any)
 
 
 def slot_code(spec: Aggregate, dtypes: tuple[DType, ...], at: int, names: dict[str, object]) -> SlotCode:
@@ -225,34 +184,6 @@ def _test(dtype: DType, at: int, value: str, sign: str, best: int) -> tuple[str,
     return f"u{at}", (line,), f"u{at}"
 
 
-def _collect_list(spec: Aggregate, dtypes: tuple[DType, ...], at: int, _names: dict[str, object]) -> SlotCode:
-    return SlotCode(
-        ("[]",),
-        (list[python_type(dtypes[0])],),  # type: ignore[misc]
-        (f"if len(st[{at}]) < {spec.limit}: st[{at}].append(a0)",),
-        (f"a[{at}] = (a[{at}] + b[{at}])[:{spec.limit}]",),
-        f"list(st[{at}])",
-    )
-
-
-def _collect_set(spec: Aggregate, dtypes: tuple[DType, ...], at: int, names: dict[str, object]) -> SlotCode:
-    names.update(_merge_sets=merge_sets, _add_distinct=add_distinct, _hashed=hashed)
-    scalar = dtypes[0].kind not in {Kind.LIST, Kind.MAP, Kind.STRUCT, Kind.ANY, Kind.DECIMAL}
-    mark = "a0" if scalar else f"u{at}"
-    return SlotCode(
-        ("[]",),
-        (list[python_type(dtypes[0])],),  # type: ignore[misc]
-        (
-            f"if len(m := st[{at}]) >= {SCANNED}: st[{at}] = _add_distinct(m, a0, {mark}, {spec.limit})",
-            f"elif a0 not in m and len(m) < {spec.limit}: m.append(a0)",
-        ),
-        (f"a[{at}] = _merge_sets(a[{at}], b[{at}], {spec.limit})",),
-        f"list(st[{at}])",
-        () if scalar else (f"u{at} = _hashed(a0)",),
-        "" if scalar else mark,
-    )
-
-
 def _functions(spec: Aggregate, names: dict[str, object]) -> str:
     """Bind the functions of a custom aggregate; return the prefix of their names."""
     if spec.custom is None:
@@ -313,8 +244,12 @@ _BUILDERS: dict[str, Callable[..., SlotCode]] = {
     "last": _by_time(">="),
     "arg_min": _arg("<"),
     "arg_max": _arg(">"),
-    "collect_list": _collect_list,
-    "collect_set": _collect_set,
+    "collect_list": collect_list,
+    "collect_set": collect_set,
+    "count_distinct": sketched,
+    "quantiles": sketched,
+    "top_k": sketched,
+    "top": top,
     "custom": _custom,
     "reduce": _reduce,
 }
@@ -353,10 +288,4 @@ def mean(total: Any, n: int) -> Any:
         return inf if total > 0 else -inf
 
 
-def number(value: Any) -> Any:
-    """Return a value of unknown type if it is a number: others have sums of their own, or none."""
-    if isinstance(value, int | float) or (isinstance(value, Decimal) and not value.is_snan()):
-        return value
-    expected, got = "a number", show(value)
-    msg = f"aggregate: expected {expected}, got {got}. Cast the column, or filter such records out"
-    raise DataError(msg, expected=expected, got=got)
+__all__ = ["SlotCode", "python_type", "slot_code"]

@@ -1,4 +1,4 @@
-"""Aggregates in tumbling and hopping windows, and over all time: a write-back cache per window over the store.
+"""Aggregates in aligned windows, and over all time: a write-back cache per window over the store.
 
 A state is in one of three dicts of its window. ``hot``: changed since the last cut or early
 emission; generated code updates it in place. ``dirty``: changed since the last cut, but emitted
@@ -22,7 +22,7 @@ from headrace.operators.view import State, StateView, instant, read_instant
 from headrace.state.keys import prefix_end
 from headrace.state.protocol import Batch
 from headrace.time.instants import MAX_TIME_MS, START_OF_TIME_MS
-from headrace.topology.windows import Hopping
+from headrace.topology.windows import Aligned, Hopping
 
 Keyed = dict[Any, State]
 
@@ -76,15 +76,16 @@ class WindowState:
 
 
 class WindowedLogic:
-    """Tumbling and hopping windows, or all time, of one task."""
+    """Tumbling, hopping and calendar windows, or all time, of one task."""
 
     def __init__(
-        self, spec: OperatorSpec, window: Hopping | None, view: StateView, emit: Emit, opened: Callable[[], None]
+        self, spec: OperatorSpec, window: Aligned | None, view: StateView, emit: Emit, opened: Callable[[], None]
     ) -> None:
         """Restore the open windows; ``opened`` is called when ``next_ms`` has become earlier."""
         self._view, self._emit, self._opened = view, emit, opened
         # all time is one window that begins at 0, ends nowhere and never closes
-        self._window = window if window is not None else Hopping(0, 1, 0, 0)
+        self._window: Aligned = window if window is not None else Hopping(0, 1, 0, 0)
+        self._end = self._window.end_ms
         self._closes = window is not None
         self._codec, self._keys = view.codec(), view.keys()
         self._get, self._get_many = view.store.get, view.store.get_many
@@ -107,9 +108,9 @@ class WindowedLogic:
     def restore(self, watermark_ms: int) -> None:
         """Find the windows that were open at the last checkpoint."""
         self._watermark = watermark_ms
-        closed = watermark_ms - self._window.size_ms - self._window.grace_ms if self._closes else START_OF_TIME_MS
         prefix = self.prefix
-        at = prefix + instant(max(closed + 1, -(1 << 62)))
+        first = self._window.first_ms(watermark_ms - self._window.grace_ms) if self._closes else START_OF_TIME_MS
+        at = prefix + instant(max(first, START_OF_TIME_MS))
         end = prefix_end(prefix)
         while (found := next(self._view.store.scan(at, end), None)) is not None:
             start = read_instant(found[0], len(prefix))
@@ -134,7 +135,7 @@ class WindowedLogic:
                 self._ticks.begin(max(self._watermark, watermark_ms))
             window = self.windows[start] = WindowState(self, start, complete=True)
             heappush(self._starts, start)
-            due = start + self._window.size_ms + self._window.grace_ms
+            due = self._end(start) + self._window.grace_ms
             if due < self.next_ms or (first and self._ticks.intervals):
                 self._plan_next()
                 self._opened()
@@ -167,13 +168,13 @@ class WindowedLogic:
     def advance(self, watermark_ms: int) -> None:
         """Close windows and emit early results in the order in which they are due."""
         self.catch_up()
-        length = self._window.size_ms + self._window.grace_ms
+        end, grace = self._end, self._window.grace_ms
         while self.next_ms <= watermark_ms:
             due = self.next_ms
             for interval in self._ticks.take(due, watermark_ms):
                 for start in sorted(self.windows):
                     self._emit_early(interval, self.windows[start])
-            while self._closes and self._starts and self._starts[0] + length <= due:
+            while self._closes and self._starts and end(self._starts[0]) + grace <= due:
                 window = self.windows.pop(heappop(self._starts), None)
                 if window is not None:
                     self._close(window)
@@ -181,15 +182,15 @@ class WindowedLogic:
         self._watermark = max(self._watermark, watermark_ms)
 
     def _plan_next(self) -> None:
-        length = self._window.size_ms + self._window.grace_ms
-        closes = self._starts[0] + length if self._starts and self._closes else NEVER_MS
+        ends = self._starts and self._closes
+        closes = self._end(self._starts[0]) + self._window.grace_ms if ends else NEVER_MS
         early = self._ticks.next_ms if self.windows else NEVER_MS
         self.next_ms = min(closes, early)
 
     def _close(self, window: WindowState) -> None:
         for interval in self._ticks.intervals:
             self._emit_early(interval, window)
-        end = window.start + self._window.size_ms
+        end = self._end(window.start)
         self.closed_ms = max(self.closed_ms, end + self._window.grace_ms)
         self._emit("close", self._all(window), window.start, end, self._watermark - self._window.grace_ms)
         self._closing.append(window)
@@ -210,7 +211,7 @@ class WindowedLogic:
         if not changed:
             return
         rows = [(key, self._peek(window, key)) for key in sorted(changed, key=self._keys.encode)]
-        end = window.start + self._window.size_ms
+        end = self._end(window.start)
         self._emit(f"every:{interval}", rows, window.start, end, self._watermark - self._window.grace_ms)
         for other in self._ticks.intervals:
             if other != interval:
@@ -230,7 +231,7 @@ class WindowedLogic:
         live = [self.windows[start] for start in sorted(self.windows)]
         begin = len(batch.puts)
         for window in (*self._closing, *live):
-            end, wm = window.start + self._window.size_ms, self._watermark - self._window.grace_ms
+            end, wm = self._end(window.start), self._watermark - self._window.grace_ms
             changed = {**window.dirty, **window.hot}
             self._emit("update", changed.items(), window.start, end, wm)
             prefix, put, name = window.prefix, batch.puts.append, self._view.name
@@ -247,15 +248,15 @@ class WindowedLogic:
 
     def _expire(self, batch: Batch) -> None:
         """Remove the windows whose retention is over, as one range."""
-        kept = self._window.size_ms + self._window.grace_ms + self._window.retention_ms
-        before = self._watermark - kept
+        gone = self._watermark - self._window.grace_ms - self._window.retention_ms
+        before = self._window.first_ms(gone - 1)
         # the end of a bounded input is no point in time: what it closed stays readable
-        bounded = self._closes and before > START_OF_TIME_MS and self._watermark <= MAX_TIME_MS
+        bounded = self._closes and START_OF_TIME_MS < self._watermark <= MAX_TIME_MS
         if not bounded or (self._expired_to is not None and before <= self._expired_to):
             return
         prefix = self._view.prefix
         batch.delete_range(self._view.name, prefix, prefix + instant(before))
-        self._expired_to = before + self._window.advance_ms
+        self._expired_to = before + (self._window.advance_ms if isinstance(self._window, Hopping) else 0)
 
     def _write_pending(self, batch: Batch) -> None:
         """Keep which rows the next early emission owes: it must not depend on when a checkpoint was."""

@@ -6,6 +6,7 @@ import hashlib
 
 from headrace.errors import Fault, TopologyError
 from headrace.event.dtypes import DType, struct
+from headrace.plan.cycles import check_cycles
 from headrace.plan.describe import step_lines
 from headrace.plan.limits import check_limits
 from headrace.plan.model import Agent, Plan, PlannedStep
@@ -17,8 +18,13 @@ from headrace.topology.operator import Operator, Port
 from headrace.topology.topology import Topology
 
 
-def compile_plan(topology: Topology) -> Plan:
+def compile_plan(topology: Topology, *, scattered: bool = False) -> Plan:
     """Compile a topology.
+
+    Args:
+        topology: What was declared.
+        scattered: Inputs of one key need not come by the same partition of their topics, as files do not: streams are
+            repartitioned before they meet in one step, even if their topics are keyed alike.
 
     Raises:
         TopologyError: something in it is wrong; the error lists every fault.
@@ -35,14 +41,15 @@ def compile_plan(topology: Topology) -> Plan:
     headrace.errors.TopologyError: ...
     """
     nodes = topology.nodes
-    known = resolve(nodes)
+    known = resolve(nodes, scattered=scattered)
     exchanges = {n.id for n in nodes if isinstance(n, Broadcast) or (isinstance(n, GroupBy) and moves(n, known))}
     _check_whole(topology.name, nodes, known)
     check_limits(nodes, exchanges, known)
+    agent_of = _assign_agents(nodes, exchanges)
+    check_cycles(nodes, exchanges, agent_of, known)
     faults = _in_order([*topology.faults, *known.faults], nodes)
     if faults:
         raise TopologyError(topology.name, faults)
-    agent_of = _assign_agents(nodes, exchanges)
     steps = tuple(_plan_step(n, known, agent_of[n.id], exchange=n.id in exchanges) for n in nodes)
     agents = _agents(nodes, agent_of, exchanges)
     # Of the text only: digests of functions differ between versions of Python, and state survives that.

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from headrace.plan.digest import digest, functions_of
-from headrace.plan.model import Plan, PlannedStep, grouping, is_stateful
+from headrace.plan.model import Plan, PlannedStep, is_stateful
 from headrace.topology.expr import callable_name
 from headrace.topology.nodes import (
     Broadcast,
@@ -128,9 +128,10 @@ def _functions(node: Node) -> Json:
 
 def _key(plan: Plan, step: PlannedStep) -> list[str]:
     """Return the key columns; for a step with state also what they are computed from, for that decides its rows."""
-    if not is_stateful(step):
+    read = [plan.step(port.step).node for port in dict.fromkeys(inputs(step.node))]
+    if not is_stateful(step) or not isinstance(read[0], GroupBy):
         return [name for name, _ in step.key]
-    return [f"{name} = {expr}" for name, expr in grouping(plan, step).keys]
+    return [f"{name} = {expr}" for node in read if isinstance(node, GroupBy) for name, expr in node.keys]
 
 
 def _mermaid(plan: Plan) -> str:
@@ -146,4 +147,6 @@ def _mermaid(plan: Plan) -> str:
         for port in inputs(step.node):
             label = "" if port.name == "out" else f"|{port.name}|"
             lines.append(f"  {number[port.step]} -->{label} {number[step.id]}")
+        if isinstance(step.node, Operator):
+            lines += step.node.drawing(number[step.id])
     return "\n".join(lines)

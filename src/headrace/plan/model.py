@@ -129,7 +129,7 @@ def _table(step: PlannedStep) -> TableSpec:
 
 def is_stateful(step: PlannedStep) -> bool:
     """Tell whether a step keeps a store."""
-    return isinstance(step.node, Operator)
+    return isinstance(step.node, Operator) and step.node.stores
 
 
 def grouping(plan: Plan, step: PlannedStep) -> GroupBy:

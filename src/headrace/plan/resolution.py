@@ -23,6 +23,7 @@ class Resolution:
 
     ``columns`` of a port are a STRUCT, or ANY behind a fault: then nothing is known of them.
     ``keyed`` names the columns, as seen on that port, by which the records are partitioned.
+    ``scattered`` are the group_bys behind which records move, however they are partitioned.
     ``direct`` are the ports whose records came from a topic without a step that makes new ones in between.
     """
 
@@ -30,6 +31,7 @@ class Resolution:
     keys: dict[Port, Columns] = field(default_factory=dict)
     keyed: dict[Port, Keyed] = field(default_factory=dict)
     direct: set[Port] = field(default_factory=set)
+    scattered: set[str] = field(default_factory=set)
     faults: list[Fault] = field(default_factory=list)
 
     def set(self, port: Port, columns: DType, key: Columns, keyed: Keyed, *, direct: bool) -> None:

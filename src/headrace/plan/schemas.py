@@ -9,10 +9,26 @@ from pydantic import BaseModel, PydanticUserError
 from headrace.event.dtypes import ANY, DType, Kind, struct
 from headrace.event.schema import schema_type
 from headrace.plan.deduplicate import resolve_deduplicate
+from headrace.plan.enrich import resolve_enrich
+from headrace.plan.joins import resolve_interval_join
+from headrace.plan.lookups import (
+    resolve_global_table,
+    resolve_lookup,
+    resolve_table_join,
+    resolve_temporal_lookup,
+)
+from headrace.plan.parameters import resolve_parameter_check, resolve_parameters
+from headrace.plan.patterns import resolve_detect
+from headrace.plan.references import resolve_matches, resolve_reference_join, resolve_references
 from headrace.plan.resolution import Keyed, Resolution, extended
+from headrace.plan.routes import resolve_hold, resolve_route, resolve_rule_check
 from headrace.plan.rows import resolve_aggregate
 from headrace.topology.deduplicate import Deduplicate
+from headrace.topology.detect import Detect
+from headrace.topology.enrich import Enrich
 from headrace.topology.expr import Column, Expr
+from headrace.topology.joins import IntervalJoin
+from headrace.topology.lookups import GlobalTable, Lookup, TableJoin, TemporalLookup
 from headrace.topology.nodes import (
     Aggregate,
     Broadcast,
@@ -28,15 +44,21 @@ from headrace.topology.nodes import (
     Table,
     inputs,
 )
-from headrace.topology.operator import Port
+from headrace.topology.operator import ROWS, Operator, Port
+from headrace.topology.parameters import ParameterCheck, Parameters
+from headrace.topology.routes import Hold, Route, RuleCheck
+from headrace.topology.table_references import Matches, ReferenceJoin, References
 from headrace.topology.trees import metas
 
 _KEYS = {Kind.INT, Kind.FLOAT, Kind.DECIMAL, Kind.STR, Kind.BOOL, Kind.TIMESTAMP, Kind.DATE, Kind.ANY}
 
 
-def resolve(nodes: tuple[Node, ...]) -> Resolution:
-    """Resolve all nodes in order of declaration."""
+def resolve(nodes: tuple[Node, ...], *, scattered: bool = False) -> Resolution:
+    """Resolve all nodes in order of declaration; ``scattered`` as for :func:`headrace.plan.compile_plan`."""
     known = Resolution()
+    if scattered:
+        meeting = (node for node in nodes if isinstance(node, Operator) and len(set(node.inputs)) > 1)
+        known.scattered.update(port.step for node in meeting for port in node.inputs)
     for node in nodes:
         _RESOLVERS[type(node)](known, node)
     return known
@@ -44,6 +66,8 @@ def resolve(nodes: tuple[Node, ...]) -> Resolution:
 
 def moves(node: GroupBy, known: Resolution) -> bool:
     """Tell whether records must move: they are not partitioned by just these columns already."""
+    if node.id in known.scattered:
+        return True
     keyed = known.keyed[node.input]
     wanted = [expr.path if isinstance(expr, Column) else None for _, expr in node.keys]
     return keyed is None or None in wanted or [c.path if c is not None else None for c in keyed] != wanted
@@ -171,8 +195,9 @@ def _broadcast(known: Resolution, node: Broadcast) -> None:
 def _table(known: Resolution, node: Table) -> None:
     if node.delete is not None:
         known.boolean(node.id, "delete", node.delete, node.input)
-    columns = known.columns[node.input]
-    known.set(Port(node.id, "update"), columns, known.keys[node.input], known.keyed[node.input], direct=False)
+    found = known.columns[node.input], known.keys[node.input], known.keyed[node.input]
+    for port in ("update", "change", ROWS):
+        known.set(Port(node.id, port), *found, direct=False)
 
 
 def _sink(known: Resolution, node: Sink) -> None:
@@ -197,6 +222,21 @@ _RESOLVERS: dict[type, Callable[..., None]] = {
     GroupBy: _group_by,
     Broadcast: _broadcast,
     Deduplicate: resolve_deduplicate,
+    IntervalJoin: resolve_interval_join,
+    Enrich: resolve_enrich,
+    Lookup: resolve_lookup,
+    TemporalLookup: resolve_temporal_lookup,
+    GlobalTable: resolve_global_table,
+    TableJoin: resolve_table_join,
+    References: resolve_references,
+    Matches: resolve_matches,
+    ReferenceJoin: resolve_reference_join,
+    Detect: resolve_detect,
+    RuleCheck: resolve_rule_check,
+    Hold: resolve_hold,
+    Route: resolve_route,
+    ParameterCheck: resolve_parameter_check,
+    Parameters: resolve_parameters,
     Table: _table,
     Aggregate: resolve_aggregate,
     Sink: _sink,

@@ -13,6 +13,7 @@ from headrace.errors import ConfigError, DataError, HeadraceError
 from headrace.plan import Plan, TableSpec
 from headrace.query.keys import Key, format_key, parse_key
 from headrace.topology.nodes import Aggregate
+from headrace.topology.windows import Counted
 
 Row = dict[str, Any]
 
@@ -111,7 +112,8 @@ def tables_of(plan: Plan, readers: Mapping[str, Reader]) -> list[Table]:
     for spec in plan.tables:
         node = plan.step(spec.name).node
         window = node.window if isinstance(node, Aggregate) else None
-        retention = None if window is None else timedelta(milliseconds=window.retention_ms)
+        kept_ms = window.retention_ms if window is not None and not isinstance(window, Counted) else None
+        retention = None if kept_ms is None else timedelta(milliseconds=kept_ms)
         found.append(Table(plan.name, spec, readers[spec.name], retention))
     return found
 

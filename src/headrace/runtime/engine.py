@@ -14,6 +14,8 @@ import msgspec
 
 from headrace.errors import StateError
 from headrace.operators.build import generate
+from headrace.operators.logic import Logic
+from headrace.operators.patterns.logic import DetectLogic
 from headrace.plan import Plan, describe, diff
 from headrace.runtime.collect import Collector, handle
 from headrace.runtime.exchanges import Exchanges
@@ -38,7 +40,10 @@ class EngineSettings:
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """Counts since the engine was opened. ``watermark_ms`` is the lowest of the tasks that have one."""
+    """Counts since the engine was opened. ``watermark_ms`` is the lowest of the tasks that have one.
+
+    ``overflow``: runs of patterns that were given up because their key had too many.
+    """
 
     records_in: int
     records_out: int
@@ -46,6 +51,7 @@ class Stats:
     dead_letters: int
     skipped: int
     watermark_ms: int | None
+    overflow: int = 0
 
 
 class Engine:
@@ -160,6 +166,12 @@ class Engine:
         """About how many bytes of output wait for the checkpoint."""
         return sum(task.output_bytes for task in self._tasks.values())
 
+    def logics(self, step: str) -> list[Logic]:
+        """Return what keeps the state of a step in each task: for tests that look into it."""
+        kept = ((task.code.operators, task.operators) for task in self._tasks.values())
+        pairs = (pair for specs, logics in kept for pair in zip(specs, logics, strict=True))
+        return [logic for spec, logic in pairs if spec.step.id == step]
+
     def checkpoint(self) -> None:
         """Cut all tasks and write outputs, dead letters, state and positions in one batch.
 
@@ -186,8 +198,10 @@ class Engine:
         """Cut every task; what their changes set off in tasks behind them belongs to the same cut."""
         again = True
         while again:
+            part = Batch()
             for task in self._tasks.values():
-                task.cut(batch)
+                task.cut(part)
+            batch.extend(part)
             again = self._exchanges.waiting
             self.settle()
 
@@ -209,6 +223,7 @@ class Engine:
             dead_letters=sum(t.counters.dead_letters for t in tasks),
             skipped=sum(t.counters.skipped for t in tasks),
             watermark_ms=min(watermarks) if watermarks else None,
+            overflow=sum(logic.overflowed for t in tasks for logic in t.operators if isinstance(logic, DetectLogic)),
         )
 
 

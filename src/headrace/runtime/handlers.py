@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from tenacity import AsyncRetrying, stop_after_attempt, wait_exponential_jitter
 
@@ -21,7 +21,7 @@ async def call_handler(node: Handle, rows: Sequence[Row]) -> list[tuple[Row, Exc
     async def call(row: Row) -> tuple[Row, Exception] | None:
         async with gate:
             try:
-                async for attempt in _attempts(node):
+                async for attempt in attempts_of(node):
                     with attempt:
                         await asyncio.wait_for(node.function(row), node.timeout_ms / 1000)
             except Exception as error:
@@ -42,7 +42,20 @@ def is_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _attempts(node: Handle) -> AsyncRetrying:
+class Retried(Protocol):
+    """What says how often a function is called, and how long is waited in between."""
+
+    @property
+    def attempts(self) -> int:
+        """How often at most."""
+
+    @property
+    def backoff_ms(self) -> int:
+        """The first pause; the next ones are longer."""
+
+
+def attempts_of(node: Retried) -> AsyncRetrying:
+    """Return the attempts to call a function."""
     backoff = node.backoff_ms / 1000
     return AsyncRetrying(
         stop=stop_after_attempt(node.attempts),

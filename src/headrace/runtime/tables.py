@@ -18,8 +18,9 @@ from headrace.runtime.positions import task_watermark
 from headrace.state.keys import prefix_end
 from headrace.state.protocol import Backend
 from headrace.time.instants import START_OF_TIME_MS, to_ms
+from headrace.topology.calendars import Calendar
 from headrace.topology.nodes import Aggregate
-from headrace.topology.windows import Hopping, Session
+from headrace.topology.windows import Counted, Hopping, Session, Sliding
 
 Row = dict[str, Any]
 _PREFIX = 2  # bytes of the partition
@@ -85,7 +86,10 @@ class TableReader:
                 found = self._view.store.get(partition + key)
                 if found is not None:
                     yield self._make(key, found, 0)
-            case None | Hopping():
+            case Sliding() | Counted():
+                behind = None if start_ms is None else start_ms + 1
+                yield from self._newest_rows(partition, partition + key, partition + key + b"\0", (start_ms, behind))
+            case None | Hopping() | Calendar():
                 starts = self._starts(partition, start_ms, None if start_ms is None else start_ms + 1)
                 for start in starts:
                     found = self._view.store.get(partition + instant(start) + key)
@@ -100,7 +104,7 @@ class TableReader:
 
         Rows behind it may be there yet: what a query returns must not depend on when they were removed.
         """
-        if self._window is None:
+        if self._window is None or isinstance(self._window, Counted):
             return START_OF_TIME_MS
         agent, number = self._operator.step.agent, int.from_bytes(partition)
         watermark = task_watermark(self._view.backend, self._topology, agent, number)
@@ -122,10 +126,23 @@ class TableReader:
             if state[1] > kept:
                 yield state[0], key, self._row(self._keys.decode(key), state, 0, 0)
 
+    def _newest_rows(
+        self, partition: bytes, first: bytes, behind: bytes | None, starts: tuple[int | None, int | None]
+    ) -> Iterator[Row]:
+        """Yield the rows of a table with one per key, whose stored keys are in [first, behind)."""
+        if not isinstance(self._window, Sliding | Counted):
+            return
+        kept, (low, high) = self._kept_from(partition), starts
+        for raw, data in self._view.store.scan(first, behind):
+            state = self._codec.decode(data)
+            start, end = self._window.span(state)
+            if end > kept and (low is None or start >= low) and (high is None or start < high):
+                yield self._row(self._keys.decode(raw[_PREFIX:]), state, start, end)
+
     def _starts(self, partition: bytes, low: int | None, high: int | None) -> Iterator[int]:
         """Yield the starts in [low, high) of the windows of a partition that are kept, by one seek each."""
-        size = self._window.size_ms if isinstance(self._window, Hopping) else 0
-        first = self._kept_from(partition) - size + 1
+        kept = self._kept_from(partition)
+        first = self._window.first_ms(kept) if isinstance(self._window, Hopping | Calendar) else kept
         at = partition + instant(max(first, START_OF_TIME_MS) if low is None else max(low, first))
         end = partition + instant(high) if high is not None else prefix_end(partition)
         while (found := next(self._view.store.scan(at, end), None)) is not None:
@@ -134,8 +151,8 @@ class TableReader:
             at = partition + instant(start + 1)
 
     def _make(self, key: bytes, data: bytes, start: int) -> Row:
-        size = self._window.size_ms if isinstance(self._window, Hopping) else 0
-        return self._row(self._keys.decode(key), self._codec.decode(data), start, start + size)
+        end = self._window.end_ms(start) if isinstance(self._window, Hopping | Calendar) else start
+        return self._row(self._keys.decode(key), self._codec.decode(data), start, end)
 
     def scan(
         self,
@@ -157,7 +174,10 @@ class TableReader:
             case None if self._plain:
                 for raw, data in store.scan(partition + wanted, prefix_end(partition + wanted)):
                     yield self._make(raw[_PREFIX:], data, 0)
-            case None | Hopping():
+            case Sliding() | Counted():
+                first = partition + wanted
+                yield from self._newest_rows(partition, first, prefix_end(first), (low, high))
+            case None | Hopping() | Calendar():
                 for at in self._starts(partition, low, high):
                     window = partition + instant(at) + wanted
                     for raw, data in store.scan(window, prefix_end(window)):

@@ -13,7 +13,8 @@ from headrace.operators.agent import AgentCode, ExchangeSpec, SinkSpec
 from headrace.operators.build import state_view
 from headrace.operators.keys import key_bytes
 from headrace.operators.kinds import kind_of
-from headrace.operators.logic import NEVER_MS, Emit, Logic
+from headrace.operators.logic import FAILED, NEVER_MS, Emit, Logic
+from headrace.runtime.enriching import connect
 from headrace.runtime.partitioning import partition_for
 from headrace.runtime.records import Headers, Records
 from headrace.state.protocol import Backend, Batch
@@ -135,6 +136,7 @@ class Task:
             view = state_view(topology, spec, backend, partition)
             kind = kind_of(spec.step)
             logic = kind.logic(spec, view, self._emitter(spec.step.id), self._plan_next)
+            connect(logic, lambda: self.now_ms, self.fail_handled)
             self.operators.append(logic)
             self.previews.append(kind.preview(spec, view, logic))
         self._delays = [spec.delay_ms for spec in code.operators]
@@ -153,6 +155,9 @@ class Task:
             function = functions.get(port)
             if function is not None:
                 function(self, items, start, end, watermark_ms)
+            elif port == FAILED:
+                for key, (time_ms, error, columns) in items:
+                    self.fail_row(error, step, key, time_ms, columns)
 
         return emit
 
@@ -180,6 +185,7 @@ class Task:
     def fire(self, channel: Channel, watermark_ms: int) -> None:
         """Note a channel's watermark in the middle of a batch; called by generated code when something may be due."""
         channel.watermark_ms = max(channel.watermark_ms, watermark_ms)
+        self._catch_up()  # what came before this moment is done with before time moves on
         self.progress()
 
     def progress(self) -> None:
@@ -246,7 +252,7 @@ class Task:
     def _fail(self, error: Exception, original: Original) -> None:
         if isinstance(error, HeadraceError) and not isinstance(error, DataError):
             raise error
-        self._settle(error, self._step_of(error), original)
+        self._settle(error, self._step_of(error, original.entry), original)
 
     def _settle(self, error: Exception, step: str, original: Original) -> None:
         """Do with a record that failed at a step what the policy of its entry says."""
@@ -275,14 +281,14 @@ class Task:
                     )
                 )
 
-    def _step_of(self, error: Exception) -> str:
-        """Return the step whose generated line raised."""
+    def _step_of(self, error: Exception, entry: str) -> str:
+        """Return the step whose generated line raised; if none did, the one by which the record entered."""
         trace, line = error.__traceback__, 0
         while trace is not None:
             if trace.tb_frame.f_code.co_filename == self.code.filename:
                 line = trace.tb_lineno
             trace = trace.tb_next
-        return self.code.steps_by_line[line] or self.code.agent
+        return self.code.steps_by_line[line] or entry
 
     @property
     def state_bytes(self) -> int:

@@ -72,7 +72,8 @@ class Worker:
             StateError: the data directory is in use, of something else, or broken.
         """
         self.settings = settings or WorkerSettings()
-        self.plans = tuple(compile_plan(topology) for topology in topologies)
+        # A file's records are all of one task, the log's are spread by key: where streams meet, both must be spread.
+        self.plans = tuple(compile_plan(topology, scattered=True) for topology in topologies)
         _refuse_twins(self.plans)
         given = {topic: [specs] if isinstance(specs, str) else list(specs) for topic, specs in (inputs or {}).items()}
         self._routes = route(self.plans, given, follow=follow, drain=drain)

@@ -37,6 +37,20 @@ class Batch:
         """Set many keys in ``store``, or remove those whose value is None: cheaper than one by one."""
         self.columns.append((store, keys, values))
 
+    def extend(self, later: Batch) -> None:
+        """Add the writes of another batch, as made after these: what it deletes is gone, whoever put it."""
+        self.ranges += later.ranges
+        if not (self.puts or self.deletes or self.columns):
+            self.puts, self.deletes, self.columns = later.puts, later.deletes, later.columns
+            return
+        for store in {entry[0] for entry in later.deletes}:
+            gone = [key for name, key in later.deletes if name == store]
+            self.put_all(store, gone, [None] * len(gone))
+        for store in {entry[0] for entry in later.puts}:
+            found = [(key, value) for name, key, value in later.puts if name == store]
+            self.put_all(store, [key for key, _ in found], [value for _, value in found])
+        self.columns += later.columns
+
     def names(self) -> set[str]:
         """Return the names of the stores that are written to."""
         found = {entry[0] for entries in (self.ranges, self.deletes, self.puts) for entry in entries}

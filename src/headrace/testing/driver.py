@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from headrace.errors import ConfigError
+from headrace.operators.patterns.logic import DetectLogic
 from headrace.plan import Plan, compile_plan
 from headrace.runtime.engine import Engine, EngineSettings, Stats
 from headrace.state.memory import MemoryBackend
@@ -16,6 +17,7 @@ from headrace.testing.faults import CrashPoint, FaultyBackend, SimulatedCrash
 from headrace.testing.inputs import InputTopic, Value, encode, record_key
 from headrace.testing.outputs import DeadLetter, OutputRecord, StoredOutput, dead_letter
 from headrace.time.watermark import Channel
+from headrace.topology.detect import Detect
 from headrace.topology.expr import Expr
 from headrace.topology.nodes import Sink, Source
 from headrace.topology.topology import Topology
@@ -175,6 +177,32 @@ class TopologyDriver:
         columns = [column for column, _ in spec.key] + (["window_start"] if spec.windowed else [])
         return sorted(self._engine.tables[name].scan(), key=lambda row: tuple(row[column] for column in columns))
 
+    def explain(self, step: str, key: Any = ()) -> list[str]:
+        """Return what happened to the runs of a key since the driver was made or restarted, line by line.
+
+        ``step`` is one that finds a pattern; ``key`` the value of the key column, or a tuple if it has several.
+
+        Raises:
+            ConfigError: there is no such step.
+        """
+        return [line for logic in self._patterns(step) for line in logic.trace().lines.get(key, [])]
+
+    def held(self, step: str, key: Any = ()) -> list[dict[str, Any]]:
+        """Return the events that the live runs of a key hold, with the columns that the pattern keeps of them.
+
+        Raises:
+            ConfigError: there is no such step.
+        """
+        return [event for logic in self._patterns(step) for event in logic.held(key)]
+
+    def _patterns(self, step: str) -> list[DetectLogic]:
+        found = [logic for logic in self._engine.logics(step) if isinstance(logic, DetectLogic)]
+        if not found:
+            steps = [s.id for s in self.plan.steps if isinstance(s.node, Detect)]
+            msg = f"topology {self.plan.name!r} has no step {step!r} that finds a pattern; {_known(steps)}"
+            raise ConfigError(msg)
+        return found
+
     def restart(self) -> None:
         """Stop without a checkpoint and start again from the last one."""
         self._finished = False
@@ -198,6 +226,10 @@ class TopologyDriver:
             for number in range(len(topic.partitions)):
                 channel = self._engine.channel(source.id, number, f"{source.topic}-{number}")
                 self._channels.append((channel, topic, number))
+        for node in (step.node for step in self.plan.steps):
+            if isinstance(node, Detect):
+                for logic in self._patterns(node.id):
+                    logic.trace()
 
     def _output(self, topic: str) -> StoredOutput:
         if topic not in self._outputs:

@@ -10,7 +10,7 @@ Nulls are left out of every aggregate, as in SQL; over no values the result is n
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,12 +42,15 @@ class Aggregate:
     limit: int | None = None
     custom: Custom | None = None
     returns: DType | type | None = None
+    probabilities: tuple[float, ...] = ()
 
     def __str__(self) -> str:
         """Return the readable form."""
         parts = [str(a) for a in self.args]
         if self.limit is not None:
             parts.append(f"limit={self.limit}")
+        if self.probabilities:
+            parts.append(str(list(self.probabilities)))
         if self.custom is not None:
             parts.insert(0, callable_name(self.custom.add))
         return f"{self.function}({', '.join(parts)})"
@@ -109,6 +112,59 @@ class _Aggregates:
     def collect_set(self, value: object, *, limit: int = DEFAULT_LIMIT) -> Aggregate:
         """Collect distinct values in order of first arrival; the first ``limit`` of them."""
         return Aggregate("collect_set", (lift(value),), limit=limit)
+
+    def count_distinct(self, value: object) -> Aggregate:
+        """Count different values: exactly up to 1,000 of them, beyond that by a HyperLogLog sketch.
+
+        Its standard error is 1.6 %: in 95 of 100 cases the count is wrong by less than 3.3 %. It takes 4 KB.
+        Values are scalars; 1 and 1.0 are one value. Needs ``headrace[sketches]``.
+
+        >>> from headrace import agg, col
+        >>> str(agg.count_distinct(col.user))
+        'count_distinct(col.user)'
+        """
+        return Aggregate("count_distinct", (lift(value),))
+
+    def quantiles(self, value: object, probabilities: Iterable[float]) -> Aggregate:
+        """Return quantiles as a list of floats: for 0.99 the lowest value that 99 % of all values do not exceed.
+
+        Exact up to 1,000 values, beyond that by a KLL sketch: in 99 of 100 cases the rank of the result is wrong by
+        less than 0.28 % of the number of values: 0.99 gives what lies between 0.9872 and 0.9928. It takes 24 KB.
+        The sketch leaves out values at random: what is computed anew after a crash, or read on another machine, may
+        differ within that bound. NaN is left out. Needs ``headrace[sketches]``.
+
+        >>> from headrace import agg, col
+        >>> str(agg.quantiles(col.amount, [0.5, 0.99]))
+        'quantiles(col.amount, [0.5, 0.99])'
+        """
+        given: object = probabilities  # whatever it is: it is checked with the rest
+        return Aggregate("quantiles", (lift(value),), probabilities=tuple(given) if isinstance(given, Iterable) else ())
+
+    def top_k(self, value: object, k: int) -> Aggregate:
+        """Return the ``k`` most frequent values: a list of structs of ``value`` and ``count``, most frequent first.
+
+        Exact up to 1,000 different values; beyond that by a sketch of frequent items, whose counts are never too low
+        for a value that it names, and too high by at most 0.34 % of the number of all values. So every value that is
+        more frequent than that is found. Among equals the first to arrive comes first while it is exact. Needs
+        ``headrace[sketches]``.
+
+        >>> from headrace import agg, col
+        >>> str(agg.top_k(col.page, 10))
+        'top_k(col.page, limit=10)'
+        """
+        return Aggregate("top_k", (lift(value),), limit=k)
+
+    def top(self, n: int, *, by: object, of: object) -> Aggregate:
+        """Rank: the ``n`` highest values of ``by``, as a list of structs of ``rank``, ``value`` (of ``of``) and ``by``.
+
+        Exact; the first to arrive comes first among equals (where sessions merge: those of the longer one). Records in
+        which either is null, or ``by`` is NaN, are left out. For the lowest, negate: ``by=-col.amount``.
+
+        >>> from headrace import agg, col
+        >>> str(agg.top(3, by=col.amount, of=col.order_id))
+        'top(col.order_id, col.amount, limit=3)'
+        """
+        return Aggregate("top", (lift(of), lift(by)), limit=n)
 
     def reduce(self, function: Callable[[Any, Any], Any], value: object, *, returns: DType | type) -> Aggregate:
         """Fold values with an associative Python function of (accumulated, value); the first value starts."""

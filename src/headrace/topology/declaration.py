@@ -22,7 +22,7 @@ from headrace.topology.names import ID_RULE, TOPIC_RULE, is_id, is_topic
 from headrace.topology.nodes import Aggregate, Node
 from headrace.topology.operator import Port
 from headrace.topology.rules import RuleSyntaxError, parse_rule
-from headrace.topology.windows import Hopping, Session, Window, tumbling
+from headrace.topology.windows import Window, tumbling
 
 UNKNOWN = Cast(Literal(None), ANY)
 """Stands for an expression that was declared wrongly: of any type, so that nothing behind it is a fault as well."""
@@ -66,6 +66,10 @@ class Declaration:
             id += " again"  # what reads the second must not be checked against the first
         self._nodes[id] = replace(node, id=id)
         return Port(id)
+
+    def node(self, id: str) -> Node:
+        """Return a node that was added."""
+        return self._nodes[id]
 
     def emit_every(self, aggregate: str, every_ms: int) -> None:
         """Have an aggregate emit its changes at an interval."""
@@ -134,7 +138,7 @@ class Declaration:
 
     def window(self, step: str, value: object) -> Window:
         """Return a window."""
-        if isinstance(value, Hopping | Session):
+        if isinstance(value, Window):
             return value
         self.fault(step, "window", "a window", shown(value), "Make one: tumbling('1m'), hopping(), session().")
         return tumbling("1m")

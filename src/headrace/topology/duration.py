@@ -12,6 +12,9 @@ MAX_MS = 9_999 * 366 * 86_400_000
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "h": 3_600_000, "d": 86_400_000, "w": 604_800_000}
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d|w)")
 _MAX_TEXT = 100  # characters: sums that long are no durations that anybody meant
+Duration = str | timedelta
+"""A duration as it may be given: text with a unit, or a timedelta."""
+
 _FORM = "a duration such as '90s', '1h30m' or a timedelta"
 
 

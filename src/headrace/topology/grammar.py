@@ -51,14 +51,20 @@ _WORDS = {
     "RSQB": "']'",
     "COMMA": "','",
     "DOT": "'.'",
+    "STAR": "'*'",
+    "PLUS": "'+'",
+    "LAZY": "'?'",
+    "LBRACE": "'{'",
+    "RBRACE": "'}'",
     "$END": "the end",
 }
 
 
-class _Refusal(Exception):
+class Refusal(Exception):
     """Something the grammar allows is wrong at a token."""
 
     def __init__(self, message: str, token: Token) -> None:
+        """Keep the token."""
         super().__init__(message)
         self.token = token
 
@@ -69,37 +75,53 @@ def parse(text: str) -> Expr:
     Raises:
         RuleSyntaxError: the text is no rule; the message points at the place.
     """
-    try:
-        result = _parser().parse(text)
-    except UnexpectedCharacters as error:
-        raise RuleSyntaxError(
-            _unreadable(text.split("\n")[error.line - 1][error.column - 1]), text, error.line, error.column
-        ) from None
-    except UnexpectedToken as error:
-        raise _unexpected(text, error) from None
-    except VisitError as error:
-        if isinstance(error.orig_exc, _Refusal):
-            raise _refused(text, error.orig_exc) from None
-        raise
-    except _Refusal as error:
-        raise _refused(text, error) from None
-    except (UnexpectedEOF, LarkError) as error:
-        raise RuleSyntaxError(str(error), text, *position(text, len(text))) from None
+    result = read(text, _parser(), RuleSyntaxError)
     if not isinstance(result, Expr):
         msg = "expected a rule"
         raise RuleSyntaxError(msg, text, 1, 1)
     return result
 
 
+def read(text: str, parser: Lark, failure: type[RuleSyntaxError]) -> object:
+    """Return what a parser builds of a text.
+
+    Raises:
+        RuleSyntaxError: of the type given; the message points at the place.
+    """
+    try:
+        return parser.parse(text)
+    except UnexpectedCharacters as error:
+        reason = _unreadable(text.split("\n")[error.line - 1][error.column - 1])
+        raise failure(reason, text, error.line, error.column) from None
+    except UnexpectedToken as error:
+        raise _unexpected(text, error, failure) from None
+    except VisitError as error:
+        if isinstance(error.orig_exc, Refusal):
+            raise refused(text, error.orig_exc, failure) from None
+        raise
+    except Refusal as error:
+        raise refused(text, error, failure) from None
+    except (UnexpectedEOF, LarkError) as error:
+        raise failure(str(error), text, *position(text, len(text))) from None
+
+
 @cache
 def _parser() -> Lark:
-    grammar = resources.files(__package__).joinpath("rules.lark").read_text("utf-8")
+    return parser_of("start", Builder(), "rules.lark")
+
+
+def parser_of(start: str, builder: Builder, *files: str) -> Lark:
+    """Return a parser for the grammar that the files of this package make together."""
+    grammar = "\n".join(resources.files(__package__).joinpath(file).read_text("utf-8") for file in files)
     # The transformer runs while parsing: no tree, no recursion.
-    return Lark(grammar, parser="lalr", lexer="contextual", transformer=_Builder(), maybe_placeholders=False)
+    return Lark(grammar, start=start, parser="lalr", lexer="contextual", transformer=builder, maybe_placeholders=False)
+
+
+# ruff: noqa: D102 - a builder's methods are named after the rules of the grammar
 
 
 @v_args(inline=True)
-class _Builder(Transformer[Token, Expr]):
+class Builder(Transformer[Token, Expr]):
     """Build expressions from the rules of the grammar, bottom up."""
 
     def either(self, *operands: Expr) -> Expr:
@@ -160,14 +182,14 @@ class _Builder(Transformer[Token, Expr]):
             close = get_close_matches(key, FUNCTIONS, n=3)
             hint = f"; did you mean {' or '.join(close)}?" if close else ""
             msg = f"there is no function {str(name)!r}{hint}"
-            raise _Refusal(msg, name)
+            raise Refusal(msg, name)
         return Call(key, args)
 
     def cast(self, operand: Expr, name: Token) -> Expr:
         dtype = _TYPES.get(name.lower())
         if dtype is None:
             msg = f"there is no type {str(name)!r} to cast to; there are: {', '.join(_TYPES)}"
-            raise _Refusal(msg, name)
+            raise Refusal(msg, name)
         return Cast(operand, dtype)
 
     def branch(self, condition: Expr, value: Expr) -> tuple[Expr, Expr]:
@@ -187,7 +209,7 @@ class _Builder(Transformer[Token, Expr]):
     def number(self, token: Token) -> Expr:
         if len(token) > MAX_DIGITS:
             msg = f"a number may have at most {MAX_DIGITS} digits"
-            raise _Refusal(msg, token)
+            raise Refusal(msg, token)
         return Literal(int(token) if token.isdecimal() else float(token))
 
     def string(self, token: Token) -> Expr:
@@ -224,7 +246,7 @@ def _read(convert: Callable[[str], Scalar], token: Token) -> Scalar:
     try:
         return convert(_text(token))
     except (ValueError, OverflowError) as error:
-        raise _Refusal(str(error), token) from None
+        raise Refusal(str(error), token) from None
 
 
 def _text(token: Token) -> str:
@@ -248,14 +270,15 @@ def _unreadable(character: str) -> str:
     return f"unexpected {character!r}" + (f": {hint}" if hint else "")
 
 
-def _unexpected(text: str, error: UnexpectedToken) -> RuleSyntaxError:
+def _unexpected(text: str, error: UnexpectedToken, failure: type[RuleSyntaxError]) -> RuleSyntaxError:
     token = error.token
     words = {_WORDS.get(name, name.strip("_").lower()) for name in error.accepts or error.expected} - {""}
     expected = f"expected {', '.join(sorted(words))}"
     if token.type == "$END":
-        return RuleSyntaxError(f"the rule ends too early: {expected}", text, *position(text, len(text)))
-    return RuleSyntaxError(f"{expected}, got {str(token)!r}", text, token.line or 1, token.column or 1)
+        return failure(f"the {failure.noun} ends too early: {expected}", text, *position(text, len(text)))
+    return failure(f"{expected}, got {str(token)!r}", text, token.line or 1, token.column or 1)
 
 
-def _refused(text: str, error: _Refusal) -> RuleSyntaxError:
-    return RuleSyntaxError(str(error), text, error.token.line or 1, error.token.column or 1)
+def refused(text: str, error: Refusal, failure: type[RuleSyntaxError]) -> RuleSyntaxError:
+    """Return the error for a refusal, with the place of its token."""
+    return failure(str(error), text, error.token.line or 1, error.token.column or 1)

@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 from headrace.event.dtypes import DType
 from headrace.topology.aggregates import Aggregate as AggregateSpec
 from headrace.topology.expr import Expr
-from headrace.topology.operator import Operator, Path, Port
+from headrace.topology.operator import ROWS, Operator, Path, Port
 from headrace.topology.trees import all_columns
 from headrace.topology.windows import Window
 
@@ -115,6 +115,7 @@ class Table(Operator):
     id: str
     input: Port
     delete: Expr | None
+    inline: ClassVar[frozenset[str]] = frozenset({"late", ROWS})
     queryable: ClassVar[bool] = True
 
     @property
@@ -140,6 +141,7 @@ class Aggregate(Operator):
     window: Window | None
     aggregates: tuple[tuple[str, AggregateSpec], ...]
     every_ms: tuple[int, ...] = ()
+    inline: ClassVar[frozenset[str]] = frozenset({"late", ROWS})
     queryable: ClassVar[bool] = True
 
     @property

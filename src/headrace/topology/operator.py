@@ -11,6 +11,8 @@ from headrace.event.dtypes import DType
 from headrace.topology.trees import all_columns
 
 Path = tuple[str, ...]
+ROWS = "rows"
+"""The port of a table by which steps read its rows as they are, in the same task: nothing is emitted on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,10 @@ class Operator(ABC):
     id: str
     inline: ClassVar[frozenset[str]] = frozenset({"late"})
     """Ports on which a record goes on as it came in: the steps behind them run in the loop that it came in by."""
+    stores: ClassVar[bool] = True
+    """Whether it keeps state of its own."""
+    any_order: ClassVar[bool] = False
+    """Whether its results, as a set, are the same in whatever order records of different inputs come."""
     queryable: ClassVar[bool] = False
     """Whether it is a table: its rows can be read, and no step need read them."""
 
@@ -59,9 +65,13 @@ class Operator(ABC):
         """
         return {(name,) for name, _ in columns.fields} | all_columns(self.expressions())
 
+    def drawing(self, name: str) -> Iterable[str]:
+        """Return lines of a Mermaid flowchart that show what is inside; their node ids begin with ``name``."""
+        return ()
+
     def kept_ms(self) -> int | None:
         """Return how long a state is of use after it was last written; None: until it is removed."""
         return None
 
 
-__all__ = ["Operator", "Path", "Port"]
+__all__ = ["ROWS", "Operator", "Path", "Port"]

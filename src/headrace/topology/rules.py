@@ -14,19 +14,25 @@ keyword or no identifier is put in backquotes. Nothing is ever evaluated as Pyth
 from __future__ import annotations
 
 import re
+from typing import ClassVar
 
 from headrace.errors import ConfigError
 from headrace.topology.expr import Expr
 from headrace.topology.typing import MAX_DEPTH, depth
 
+Condition = Expr | str | bool
+"""A condition as it may be given: an expression, the text of a rule, or a constant."""
+
 MAX_LENGTH = 10_000
 
-_TOO_DEEP = f"a rule may be nested at most {MAX_DEPTH} deep"
 _OPENERS = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|`[^`]*`|[(\[)\]]|\b(?:case|end)\b""", re.I | re.S)
 
 
 class RuleSyntaxError(ConfigError, ValueError):
     """A rule string is wrong: ``reason`` says how, ``line`` and ``column``, from 1, say where."""
+
+    noun: ClassVar[str] = "rule"
+    """What the text is called in messages."""
 
     def __init__(self, message: str, text: str, line: int, column: int) -> None:
         """Build the message with the line at fault and a caret under the place."""
@@ -48,13 +54,14 @@ def parse_rule(text: str) -> Expr:
     Raises:
         RuleSyntaxError: the text is no rule; the message points at the place.
     """
-    _bounded(text)
+    bounded(text, RuleSyntaxError)
     # The parser is loaded by the first rule: topologies without rules stay cheap to import.
     from headrace.topology.grammar import parse  # noqa: PLC0415
 
     result = parse(text)
     if depth(result) > MAX_DEPTH:
-        raise RuleSyntaxError(_TOO_DEEP, text, 1, 1)
+        msg = f"a rule may be nested at most {MAX_DEPTH} deep"
+        raise RuleSyntaxError(msg, text, 1, 1)
     return result
 
 
@@ -64,14 +71,20 @@ def position(text: str, offset: int) -> tuple[int, int]:
     return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
 
 
-def _bounded(text: str) -> None:
+def bounded(text: str, failure: type[RuleSyntaxError]) -> None:
+    """Refuse a text that is too long, or nested deeper than a parser can go.
+
+    Raises:
+        RuleSyntaxError: of the type given.
+    """
     if len(text) > MAX_LENGTH:
-        msg = f"a rule may have at most {MAX_LENGTH} characters, this one has {len(text)}"
-        raise RuleSyntaxError(msg, text, 1, 1)
+        msg = f"a {failure.noun} may have at most {MAX_LENGTH} characters, this one has {len(text)}"
+        raise failure(msg, text, 1, 1)
     depth = 0
     for match in _OPENERS.finditer(text):
         token = match.group().lower()
         depth += token in ("(", "[", "case")
         depth -= token in (")", "]", "end")
         if depth > MAX_DEPTH:
-            raise RuleSyntaxError(_TOO_DEEP, text, *position(text, match.start()))
+            msg = f"a {failure.noun} may be nested at most {MAX_DEPTH} deep"
+            raise failure(msg, text, *position(text, match.start()))

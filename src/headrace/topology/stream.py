@@ -6,31 +6,29 @@ faults of a topology at once.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from headrace.event.dtypes import DType
 from headrace.topology import nodes
-from headrace.topology.aggregates import Aggregate
-from headrace.topology.declaration import UNKNOWN, Declaration, shown
-from headrace.topology.deduplicate import Deduplicate
-from headrace.topology.expr import Column, Expr, apply, when
-from headrace.topology.nodes import OnError, Validation
-from headrace.topology.operator import Port
-from headrace.topology.windows import Window
+from headrace.topology.checking import Detecting, checked
+from headrace.topology.declaration import UNKNOWN, shown
+from headrace.topology.duration import Duration
+from headrace.topology.expr import Column, Expr, apply, lift, when
+from headrace.topology.lookup_steps import LookupSteps
+from headrace.topology.patterns import Pattern, Recognition
+from headrace.topology.ruled_steps import RuledSteps
+from headrace.topology.rules import Condition
 
-Condition = Expr | str | bool
-Duration = str | timedelta
+if TYPE_CHECKING:
+    from headrace.topology.grouped import Grouped
+    from headrace.topology.outcomes import Detected
 
 
 @dataclass(frozen=True, slots=True, repr=False)
-class Stream:
+class Stream(RuledSteps, LookupSteps):
     """A stream of records: the output port of a step. Made by the methods of topologies and streams."""
-
-    _declared: Declaration
-    _port: Port
 
     def _add(self, node: nodes.Node) -> Stream:
         return Stream(self._declared, self._declared.add(node))
@@ -104,8 +102,26 @@ class Stream:
 
     def group_by(self, id: str, /, *columns: Column, **named: object) -> Grouped:
         """Set the key. Records of one key meet in one task, whatever partition they came from."""
+        from headrace.topology.grouped import Grouped  # noqa: PLC0415 - groupings make streams
+
         node = nodes.GroupBy(id, self._port, self._declared.named(id, columns, named))
         return Grouped(self._declared, self._declared.add(node), None)
+
+    def detect(
+        self,
+        id: str,
+        pattern: Pattern | Recognition,
+        *,
+        emit: Mapping[str, object] | None = None,
+        order: str = "event_time",
+        runs: int = 10_000,
+    ) -> Detected:
+        """Find a pattern among all records, whatever their keys: they meet in one task. See :meth:`Grouped.detect`."""
+        from headrace.topology.outcomes import Detected  # noqa: PLC0415 - outcomes are streams
+
+        port = self._declared.add(nodes.GroupBy(f"{id}.all", self._port, (("all", lift("")),)))
+        node = checked(self._declared, (id, port), Detecting(pattern, emit, order, runs), whole=True)
+        return Detected(self._declared, self._declared.add(node))
 
     def sink(self, id: str, topic: str | Expr, *, key: Expr | None = None) -> None:
         """Write every record to a topic, as JSON. The key defaults to the stream's own."""
@@ -140,98 +156,4 @@ class Stream:
         self._add(node)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class Grouped:
-    """A stream with a key, ready to be aggregated or kept as a table. Made by :meth:`Stream.group_by`."""
-
-    _declared: Declaration
-    _port: Port
-    _window: Window | None
-
-    def window(self, window: Window) -> Grouped:
-        """Return this grouping with a window for the aggregates."""
-        return replace(self, _window=self._declared.window(self._port.step, window))
-
-    def aggregate(self, id: str, /, **aggregates: Aggregate) -> Aggregated:
-        """Aggregate per key, and per window if there is one. The id is the table's name."""
-        node = nodes.Aggregate(id, self._port, self._window, self._declared.aggregates(id, aggregates))
-        return Aggregated(self._declared, self._declared.add(node).step, self._window is not None)
-
-    def table(self, id: str, *, delete: Condition | None = None) -> Tabled:
-        """Keep the latest record per key, by order of arrival. ``delete`` true removes the key."""
-        self._refuse_window(id, "A table keeps the latest record for all time: leave window() out, or aggregate().")
-        where = None if delete is None else self._declared.condition(id, "delete", delete)
-        return Tabled(self._declared, self._declared.add(nodes.Table(id, self._port, where)).step)
-
-    def distinct(self, id: str, *, within: Duration, grace: Duration = "0s") -> Distinct:
-        """Keep the first record of a key, by order of arrival; drop those less than ``within`` from one that was kept.
-
-        Records more than ``grace`` behind the watermark are late: of their time nothing may be known any more.
-        """
-        self._refuse_window(id, "Say within=... instead: leave window() out.")
-        within_ms = self._declared.duration(id, "within", within, least=1)
-        node = Deduplicate(id, self._port, within_ms, self._declared.duration(id, "grace", grace))
-        return Distinct(self._declared, self._declared.add(node))
-
-    def stream(self) -> Stream:
-        """Return the records as a stream with this key."""
-        self._refuse_window(self._port.step, "A stream has no windows: leave window() out, or aggregate().")
-        return Stream(self._declared, self._port)
-
-    def _refuse_window(self, step: str, remedy: str) -> None:
-        if self._window is not None:
-            self._declared.fault(step, "window", "no window", str(self._window), remedy)
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Distinct(Stream):
-    """A stream without duplicates. Made by :meth:`Grouped.distinct`."""
-
-    def late(self) -> Stream:
-        """Return the records that came too late to tell."""
-        return Stream(self._declared, replace(self._port, name="late"))
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Tabled:
-    """A table: one row per key. Made by the methods of :class:`Grouped`."""
-
-    _declared: Declaration
-    _id: str
-
-    def _stream(self, port: str) -> Stream:
-        return Stream(self._declared, Port(self._id, port))
-
-    def on_update(self) -> Stream:
-        """Return the changes: at most one row per key and checkpoint, the newest."""
-        return self._stream("update")
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Aggregated(Tabled):
-    """A table of aggregates: one row per key and window."""
-
-    _windowed: bool
-
-    def on_close(self) -> Stream:
-        """Return exactly one final row per key and window, when the window closes."""
-        self._require_window("on_close", "Use on_update() or every(), or give the grouping a window().")
-        return self._stream("close")
-
-    def every(self, interval: Duration) -> Stream:
-        """Return the changed rows each time that the watermark passes a multiple of ``interval``."""
-        every_ms = self._declared.duration(self._id, "every", interval, least=1)
-        self._declared.emit_every(self._id, every_ms)
-        return self._stream(f"every:{every_ms}")
-
-    def late(self) -> Stream:
-        """Return the records that came after their window had closed, with the columns of the input."""
-        self._require_window("late", "Without a window no record is late: leave it out, or give it a window().")
-        return self._stream("late")
-
-    def _require_window(self, parameter: str, remedy: str) -> None:
-        if not self._windowed:
-            self._declared.fault(self._id, parameter, "an aggregate with a window", "one for all time", remedy)
-
-
-__all__ = ["Aggregated", "Grouped", "OnError", "Stream", "Tabled", "Validation"]
+__all__ = ["Stream"]

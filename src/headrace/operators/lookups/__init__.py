@@ -1,0 +1,1 @@
+"""Lookups and joins of tables."""

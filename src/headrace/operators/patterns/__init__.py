@@ -1,0 +1,1 @@
+"""Patterns: runs of events that follow each other, found in each key's events."""
