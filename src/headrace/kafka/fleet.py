@@ -39,8 +39,8 @@ from headrace.state.overlay import OverlayBackend
 from headrace.state.protocol import Backend
 
 _log = logging.getLogger("headrace.fleet")
-_MEASURED_RECORDS = 5_000
-"""How often memory is measured: with hundreds of units that takes as long as some records."""
+_MEASURED_BYTES = 1 << 20
+"""After how much input memory is measured, at most: with hundreds of units that takes as long as some records."""
 _ADVANCE_S = 0.1
 _LONGEST_PAUSE_S = 1.0
 """A broker that takes long for a commit, to write a marker to each of many partitions, is asked less often: half of its
@@ -104,7 +104,7 @@ class Fleet:
         self._wake = asyncio.Event()
         self._closed = False
         self._paused = False
-        self._unmeasured = 0
+        self._unmeasured, self._measured_bytes = 0, min(_MEASURED_BYTES, settings.output_bytes // 8)
         self.failure: BaseException | None = None
         """What this worker cannot go on after: nothing is committed any more."""
 
@@ -123,6 +123,7 @@ class Fleet:
                 topics = wanted[unit_id][1] if unit_id in wanted else ()
                 if following and unit.state is State.SUSPENDED and unit.positions.keys() == set(topics):
                     unit.become(State.RUNNING)
+                    unit.tell_again()
                     running |= {Partition(topic, unit.partition): unit.next_offset(topic) for topic in topics}
                 else:
                     self._held.close(unit_id)
@@ -191,6 +192,7 @@ class Fleet:
         if unit is None or unit.state is not State.RUNNING:
             self.counters.dropped_batches += 1
             return
+        before = unit.bytes_in
         try:
             taken = unit.take(batch)
             if taken and unit.merging:
@@ -207,10 +209,13 @@ class Fleet:
                 place = Partition(batch.topic, batch.partition)
                 self.control.seek(place, unit.next_offset(batch.topic))
             return
-        self._unmeasured += len(batch.values)
-        if self._unmeasured >= _MEASURED_RECORDS and not self._paused and self.control is not None and self._is_full():
+        self._unmeasured += unit.bytes_in - before
+        control = self.control
+        if self._unmeasured >= self._measured_bytes and not self._paused and control is not None and self._is_full():
             self._paused = True
-            self.control.pause(list(self._held.by_partition))
+            # What others wait for goes on: it lets them go.
+            held = self._held.by_partition.items()
+            control.pause([partition for partition, unit in held if partition not in unit.lacking])
             self._wake.set()
 
     def partitions(self, topic: str) -> int:

@@ -22,9 +22,10 @@ from headrace.kafka.intake import Control
 from headrace.kafka.layout import Component, Layout
 from headrace.kafka.model import Partition, Position
 from headrace.kafka.names import transactional_id
+from headrace.kafka.notes import Note
 from headrace.kafka.offsets import End, committed, list_offsets
 from headrace.kafka.restoring import Restorer
-from headrace.kafka.unit import Note, TaskId, Unit
+from headrace.kafka.unit import TaskId, Unit
 from headrace.operators.agent import AgentCode
 from headrace.operators.build import generate
 from headrace.state.protocol import Backend

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
@@ -11,13 +11,12 @@ from datetime import timedelta
 from enum import Enum
 from typing import Any, NamedTuple
 
-import msgspec
-
 from headrace.errors import InternalError
 from headrace.event import Event
 from headrace.kafka.cloudevents import bring, give_back
 from headrace.kafka.layout import Component, Reading
 from headrace.kafka.model import Fetched, Partition, Position
+from headrace.kafka.notes import Note, is_coarse
 from headrace.kafka.rows import Part, RowCodec
 from headrace.kafka.tombstones import Tombstones, runs
 from headrace.operators.agent import AgentCode
@@ -31,12 +30,25 @@ from headrace.time.instants import START_OF_TIME_MS
 from headrace.time.watermark import Channel
 from headrace.topology.nodes import Source
 
-_RECORD_BYTES = 200  # about what a record takes in memory
-NOTE_BYTES = 4000  # of the text beside a committed offset: brokers take 4,096
+_log = logging.getLogger("headrace.fleet")
+_RECORD_BYTES = 100  # about what a record takes in memory beside its value
 
 
 class State(Enum):
-    """Where a unit is in its life: each may be followed by the next, and by CLOSED."""
+    """Where a unit is in its life.
+
+    ==========  =======================  ==================================================
+    from        to                       when
+    ==========  =======================  ==================================================
+    CREATED     RESTORING                its positions are known
+    RESTORING   RUNNING                  local state is that of the positions
+    RUNNING     SUSPENDED                a rebalance begins, and all is committed
+    SUSPENDED   RUNNING                  the next assignment has it too
+    all others  CLOSED                   it is another's, or what it did was not committed
+    ==========  =======================  ==================================================
+
+    Nothing follows CLOSED: the same partition is opened anew, as another unit.
+    """
 
     CREATED = "created"
     RESTORING = "restoring"
@@ -60,29 +72,6 @@ class TaskId(NamedTuple):
 
     topology: str
     agent: str
-
-
-class Note(msgspec.Struct, array_like=True):
-    """What is committed beside the offset of an input topic: event time, which must not go back."""
-
-    worker: str
-    tasks: dict[str, int]
-    """Watermark by ``topology/agent``."""
-    channels: dict[str, list[tuple[int, int, bool]]]
-    """By ``topology/step``: (watermark, floor, idle) of the source, or of each task that sends."""
-
-    def encode(self) -> str:
-        """Return the text, or an empty one if it would be longer than brokers take: then watermarks are found anew."""
-        text = base64.b64encode(msgspec.msgpack.encode(self)).decode()
-        return text if len(text) <= NOTE_BYTES else Note(self.worker, self.tasks, {}).encode() if self.channels else ""
-
-    @staticmethod
-    def decode(text: str) -> Note:
-        """Return the note of a committed offset; an empty one for offsets that others committed."""
-        try:
-            return msgspec.msgpack.decode(base64.b64decode(text, validate=True), type=Note)
-        except (ValueError, msgspec.MsgspecError):
-            return Note("", {}, {})
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,11 +123,16 @@ class Unit:
         self.tasks: dict[TaskId, Task] = {}
         self._ways: dict[str, list[_Way]] = {topic: [] for topic in topics}
         self._waiting: dict[str, deque[Fetched]] = {topic: deque() for topic in topics}
+        self._waiting_bytes = 0
         self._waited_since: float | None = None
         self._sent: dict[tuple[TaskId, str], tuple[int, bool]] = {}
         self.any_order = not component.ordered
         """Whether the order in which topics are read makes no difference to results."""
+        self._warned = False
         self.records_in = 0
+        self.bytes_in = 0
+        """What was taken, processed or not."""
+        self._cut_at = 0
 
     def become(self, state: State) -> None:
         """Move on in the unit's life."""
@@ -163,7 +157,7 @@ class Unit:
             if reading.topic in self.positions:
                 self._ways[reading.topic].append(self._way(reading, notes.get(reading.topic)))
         for (topology, agent_id), task in self.tasks.items():
-            known = [note.tasks.get(f"{topology}/{agent_id}", START_OF_TIME_MS) for note in notes.values()]
+            known = [note.task(f"{topology}/{agent_id}") for note in notes.values()]
             task.restore(max(known, default=START_OF_TIME_MS))
             for channel in task.watermarks.channels:
                 channel.floor_ms = max(channel.floor_ms, task.watermark_ms)
@@ -181,8 +175,8 @@ class Unit:
         tombstones = None if reading.exchange else Tombstones(reading.plan, reading.head, task)
         way = _Way(reading, task, channels, codec, tombstones)
         saved = note.channels.get(way.name, []) if note is not None else []
-        for channel, (watermark_ms, floor_ms, idle) in zip(channels, saved, strict=False):
-            channel.watermark_ms, channel.floor_ms, channel.idle = watermark_ms, floor_ms, idle
+        for channel, (watermark_ms, idle) in zip(channels, saved, strict=False):
+            channel.watermark_ms, channel.idle = watermark_ms, idle
         task.watermarks.channels.extend(channels)
         return way
 
@@ -190,8 +184,11 @@ class Unit:
         """Process a batch, or keep it until its turn; False: it is not the next one, and was left alone."""
         if batch.first_offset != self.next_offset(batch.topic):
             return False
+        size = _bytes(batch)
+        self.bytes_in += size
         if self.merging:
             self._waiting[batch.topic].append(batch)
+            self._waiting_bytes += size
             self._waited_since = self._waited_since or time.monotonic()
         else:
             self._process(batch)
@@ -241,6 +238,7 @@ class Unit:
             now, later = _split(batch, min(others)) if others else (batch, None)
             if later is not None:
                 ready[topic].appendleft(later)
+            self._waiting_bytes -= _bytes(now)
             self._process(now)
 
     def _process(self, batch: Fetched) -> None:
@@ -256,7 +254,7 @@ class Unit:
 
     def _read(self, way: _Way, batch: Fetched) -> None:
         """Feed a batch of a source; records without a value remove rows of tables, in their turn."""
-        if None not in batch.values or not way.tombstones:
+        if not way.tombstones or None not in batch.values:
             self._feed(way, batch)
             return
         for begin, end in runs(batch):
@@ -305,8 +303,13 @@ class Unit:
             task.watermarks.fall_idle(now_ms)
             task.progress()
 
+    def tell_again(self) -> None:
+        """Send watermarks to all tasks with the next cut, also where they have not moved: some may not know them."""
+        self._sent.clear()
+
     def cut(self, batch: Batch) -> dict[tuple[str, int], Part]:
         """Add all changed state to the batch; return what goes to other tasks, by (topology/step, partition)."""
+        self._cut_at = self.bytes_in
         sent: dict[tuple[str, int], Part] = {}
         for task_id, task in self.tasks.items():
             task.cut(batch)
@@ -327,8 +330,12 @@ class Unit:
         found = {}
         tasks = {f"{topology}/{agent}": task.resume_ms for (topology, agent), task in self.tasks.items()}
         for topic, ways in self._ways.items():
-            channels = {way.name: [(c.watermark_ms, c.floor_ms, c.idle) for c in way.channels] for way in ways}
+            channels = {way.name: [(c.watermark_ms, c.idle) for c in way.channels] for way in ways}
             note = Note(worker, tasks, channels).encode()
+            if is_coarse(note) and not self._warned:
+                self._warned = True
+                place = f"{self.component.name}/{self.partition}"
+                _log.warning("%s: too many senders or topologies for exact watermarks beside an offset", place)
             found[Partition(topic, self.partition)] = Position(self.positions[topic], note)
         return found
 
@@ -340,8 +347,19 @@ class Unit:
     @property
     def output_bytes(self) -> int:
         """About how many bytes wait for the next commit, and for their turn."""
-        waiting = sum(len(batch) * _RECORD_BYTES for queue in self._waiting.values() for batch in queue)
-        return waiting + sum(task.output_bytes for task in self.tasks.values())
+        made = sum(task.output_bytes for task in self.tasks.values())
+        if any(exchange.waiting for task in self.tasks.values() for exchange in task.exchanges):
+            made = max(made, self.bytes_in - self._cut_at)  # rows hold what they were made of
+        return self._waiting_bytes + made
+
+
+def _bytes(batch: Fetched) -> int:
+    """Return about how many bytes a batch takes in memory."""
+    try:
+        size = sum(map(len, batch.values))  # type: ignore[arg-type]
+    except TypeError:  # some have no value
+        size = sum(len(value) for value in batch.values if value is not None)
+    return size + len(batch.values) * _RECORD_BYTES
 
 
 def _first_time(batch: Fetched) -> int:

@@ -38,10 +38,20 @@ class SinkBuffer:
     topics: list[str] = field(default_factory=list)
     headers: dict[int, Headers] = field(default_factory=dict)
     """By place; most records have none."""
+    _measured: int = 0
+    _bytes: int = 0
 
     def clear(self) -> None:
         """Begin anew, in new lists: the old ones belong to the checkpoint."""
         self.values, self.times, self.keys, self.topics, self.headers = [], [], [], [], {}
+        self._measured = self._bytes = 0
+
+    def measure(self) -> int:
+        """Return about how many bytes are in memory. Looks at each value once, however often it is asked."""
+        new = self.values[self._measured :]
+        self._measured += len(new)
+        self._bytes += sum(map(len, new)) + len(new) * _OVERHEAD
+        return self._bytes
 
 
 class ExchangeBuffer:
@@ -57,6 +67,11 @@ class ExchangeBuffer:
         self.rows: list[list[tuple[Any, ...]]] = []
         self.appends: list[Callable[[tuple[Any, ...]], None]] = []
         self.take()
+
+    @property
+    def waiting(self) -> int:
+        """How many rows there are."""
+        return sum(map(len, self.rows))
 
     def find(self, key: Any) -> int:
         """Return the partition of a key, and remember it."""
@@ -298,8 +313,10 @@ class Task:
     @property
     def output_bytes(self) -> int:
         """About how many bytes of output wait for the next cut."""
-        waiting = sum(len(b.values) * (len(b.values[0]) + _OVERHEAD) for b in self.sinks if b.values)
-        return waiting + sum(len(rows) * _ROW_BYTES for exchange in self.exchanges for rows in exchange.rows)
+        outputs = sum(buffer.measure() for buffer in self.sinks)
+        letters = sum(len(letter.value or b"") + _ROW_BYTES for letter in self.dead_letters)
+        rows = sum(buffer.waiting for buffer in self.exchanges) + sum(map(len, self.handles))
+        return outputs + letters + rows * _ROW_BYTES
 
 
 def shrink(tasks: Collection[Task], cache_bytes: int) -> None:
