@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -15,6 +15,7 @@ from headrace.kafka.layout import Changelog
 from headrace.kafka.local_positions import LONGEST_IDLE_MS, LocalPositions
 from headrace.kafka.model import Columns, Partition
 from headrace.kafka.restoring import Restorer
+from headrace.kafka.topics_admin import TopicAdmin, TopicSpec
 from headrace.state.memory import MemoryBackend
 from headrace.state.protocol import Batch
 from tests.kafka.support import NOBODY, NOW_MS, client, producer, reader, run, topic, write
@@ -117,6 +118,47 @@ def test_state_that_the_changelog_cannot_lead_on_from_is_built_anew(bootstrap: s
     run(scenario())
 
 
+async def made_anew(bootstrap: str, name: str) -> None:
+    """Delete a topic and create another one of that name."""
+    async with TopicAdmin(bootstrap) as admin:
+        await admin.delete([name])
+        async with asyncio.timeout(30):
+            while not await admin.create([TopicSpec(name, 1, configs={"cleanup.policy": "compact"})]):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+def test_state_of_a_changelog_that_was_deleted_and_made_anew_is_built_anew(bootstrap: str) -> None:
+    async def scenario() -> None:
+        at = await desk(bootstrap)
+        await write(bootstrap, at.changelog.topic, changes(a="1", gone="1"))
+        await at.restore()
+        position = at.positions.get(at.partition)
+        assert position is not None
+        await made_anew(bootstrap, at.changelog.topic)
+        await write(bootstrap, at.changelog.topic, *(changes(a=str(n), b="2") for n in range(5)))
+        assert (await at.restore()).wiped == 1
+        assert at.state() == {b"a": b"4", b"b": b"2"}
+        assert (await at.restore()).wiped == 0
+        await made_anew(bootstrap, at.changelog.topic)
+        async with at.restorer() as restorer:
+            restorer.follow([at.partition])
+            await _until(lambda: restorer.wiped == 1)
+            await restorer.close()
+
+    run(scenario())
+
+
+def test_state_of_brokers_without_topic_ids_is_kept(bootstrap: str) -> None:
+    async def scenario() -> None:
+        at = await desk(bootstrap)
+        await write(bootstrap, at.changelog.topic, changes(a="1"))
+        at.put(b"b", b"2", at=1)
+        assert (await at.restore()).wiped == 0
+        assert at.state() == {b"b": b"2"}, "read on from its position"
+
+    run(scenario())
+
+
 def test_old_state_that_misses_nothing_is_kept(bootstrap: str) -> None:
     async def scenario() -> None:
         at = await desk(bootstrap)
@@ -184,9 +226,10 @@ def test_a_copy_follows_the_changelog_and_stops_when_it_is_told(bootstrap: str) 
             assert at.state() == {b"a": b"3"}
             await restorer.close()
 
-    async def _until(condition: object) -> None:
-        async with asyncio.timeout(20):
-            while not condition():  # type: ignore[operator]  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-
     run(scenario())
+
+
+async def _until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110
+            await asyncio.sleep(0.01)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from headrace.kafka.changelog import STORES
 from headrace.kafka.layout import Changelog
@@ -20,12 +20,18 @@ class LocalPositions:
     """Reads and writes the position of each changelog partition, beside the state that it stands for.
 
     It is written once for all, and once more in each store: RocksDB opens a directory that has lost a part of its
-    book-keeping with what is left of each store, and then the stores do not tell the same position.
+    book-keeping with what is left of each store, and then the stores do not tell the same position. Beside it is the
+    id of the changelog topic: of one that was deleted and made anew the same offsets mean something else.
     """
 
     def __init__(self, backend: Backend, now_ms: Callable[[], int]) -> None:
         """``backend`` holds what is committed; ``now_ms`` tells the time."""
         self._backend, self._now_ms = backend, now_ms
+        self._ids: dict[str, str] = {}
+
+    def know(self, ids: Mapping[str, str]) -> None:
+        """Note the ids that changelog topics have now."""
+        self._ids |= ids
 
     def get(self, partition: Partition) -> int | None:
         """Return the next offset of a changelog partition that local state lacks; None: there is no local state."""
@@ -38,7 +44,8 @@ class LocalPositions:
         places = [place for place, suffix in enumerate(STORES) if changelog.store + suffix in known]
         mark = b"%d %d" % (offset, self._now_ms())
         listed = b"".join(b"%d" % place for place in places)
-        batch.put(POSITIONS, _key(Partition(changelog.topic, partition)), mark + b" " + listed)
+        topic = self._ids.get(changelog.topic, "").encode()
+        batch.put(POSITIONS, _key(Partition(changelog.topic, partition)), b" ".join((mark, listed, topic)))
         for place in places:
             batch.put(changelog.store + STORES[place], _mark_key(partition), mark)
 
@@ -55,7 +62,9 @@ class LocalPositions:
         offset, *rest = found.split(b" ")
         if not first <= int(offset) <= end:
             return f"its position is {int(offset)}, the changelog has {first} to {end}"
-        written, listed = rest if len(rest) == 2 else (b"0", b"")  # noqa: PLR2004
+        written, listed, topic = rest if len(rest) == 3 else (b"0", b"", b"")  # noqa: PLR2004
+        if topic and topic != self._ids.get(changelog.topic, topic.decode()).encode():
+            return "the changelog is another topic than the one that it was made of: it was deleted and made anew"
         mark = offset + b" " + written
         for place in listed:
             store = self._backend.store(changelog.store + STORES[place - ord("0")])

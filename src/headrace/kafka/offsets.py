@@ -1,4 +1,4 @@
-"""Positions: those that a group has committed, and the ends of partitions."""
+"""Positions: those that a group has committed, the ends of partitions, and of which topics they are."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from collections.abc import Collection
 from enum import Enum
 from typing import Any
 
+from aiokafka.errors import IncompatibleBrokerVersion
 from aiokafka.protocol.offset import OffsetRequest
 
 from headrace.kafka.client import TRANSIENT, Client, Patience, leader_of, refuse_old_broker
 from headrace.kafka.codes import LEADER_TROUBLE, Code, error_for, name_of
 from headrace.kafka.coordination import Coordinator, Kind
 from headrace.kafka.model import Partition, Position
-from headrace.kafka.protocol import OffsetFetch, by_topic
+from headrace.kafka.protocol import OffsetFetch, TopicIds, by_topic
 
 _TIMEOUT_MS = 30_000
 _NO_OFFSET = -1
+_IDS = 1 << 64
 _CLIENT = -1  # a replica id: we are none
 _PENDING = frozenset({int(Code.UNSTABLE_OFFSET_COMMIT)})
 
@@ -88,6 +90,40 @@ async def list_offsets(
             found |= offsets
             missing -= offsets.keys()
             why = trouble or why
+        if missing:
+            await patience.refresh(client)
+            await patience.pause(why)
+    return found
+
+
+async def topic_ids(client: Client, topics: Collection[str], *, timeout_ms: int = _TIMEOUT_MS) -> dict[str, str]:
+    """Return the id of each topic, by name: offsets are those of this topic, not of one that had the name before.
+
+    Brokers before Kafka 2.8 have no ids: then there are none.
+
+    Raises:
+        UnreachableError: there is no answer in time, or a topic is not known in that time.
+        BrokerError: the broker refuses.
+    """
+    missing, found = set(topics), dict[str, str]()
+    patience = Patience(f"looking up the ids of {', '.join(sorted(missing)[:3])}", timeout_ms)
+    while missing:
+        why: object = Code.UNKNOWN_TOPIC_OR_PARTITION.name
+        try:
+            request = TopicIds(sorted(missing))
+            response = await asyncio.wait_for(client.send(client.get_random_node(), request), patience.remaining_s)
+        except (IncompatibleBrokerVersion, NotImplementedError):
+            return {}
+        except TRANSIENT as error:
+            why = error
+        else:
+            for code, name, high, low, *_ in response.topics:
+                if code == Code.NONE:
+                    missing.discard(name)
+                    if high or low:
+                        found[name] = f"{high % _IDS:016x}{low % _IDS:016x}"
+                elif code not in LEADER_TROUBLE:
+                    raise error_for(code, f"looking up the id of topic {name!r}")
         if missing:
             await patience.refresh(client)
             await patience.pause(why)

@@ -4,6 +4,7 @@
 * TxnOffsetCommit 3 (KIP-447): offsets are taken only from a member of the group's present generation.
 * OffsetFetch 7 (KIP-447): says so when a transaction has offsets pending, rather than giving older ones.
 * ListTransactions 0 (KIP-664): which transactional ids have an open transaction.
+* Metadata 10 (KIP-516): the id of each topic, which is another one when a topic is deleted and made anew.
 * AddPartitionsToTxn, AddOffsetsToTxn, EndTxn: the library's.
 
 The layouts are those of Kafka's message definitions (``clients/src/main/resources/common/message``).
@@ -259,3 +260,75 @@ class ListTransactions(Request[ListTransactionsRequest0]):  # type: ignore[misc]
     def build(self, request_struct_class: Any) -> Any:
         """Return the wire form."""
         return request_struct_class(["Ongoing", "PrepareCommit", "PrepareAbort"], [], _NO_TAGS)
+
+
+_NODES = CompactArray(Int32)
+_TOPIC_ID = (("topic_id_high", Int64), ("topic_id_low", Int64))
+
+
+class MetadataResponse10(Response):  # type: ignore[misc]
+    """Brokers, and the topics that were asked for."""
+
+    API_KEY = 3
+    API_VERSION = 10
+    SCHEMA = Schema(
+        ("throttle_time_ms", Int32),
+        ("brokers", CompactArray(("node_id", Int32), ("host", _TEXT), ("port", Int32), ("rack", _TEXT), _TAGS)),
+        ("cluster_id", _TEXT),
+        ("controller_id", Int32),
+        (
+            "topics",
+            CompactArray(
+                ("error_code", Int16),
+                ("name", _TEXT),
+                *_TOPIC_ID,
+                ("is_internal", Boolean),
+                (
+                    "partitions",
+                    CompactArray(
+                        ("error_code", Int16),
+                        ("partition_index", Int32),
+                        ("leader_id", Int32),
+                        ("leader_epoch", Int32),
+                        ("replica_nodes", _NODES),
+                        ("isr_nodes", _NODES),
+                        ("offline_replicas", _NODES),
+                        _TAGS,
+                    ),
+                ),
+                ("topic_authorized_operations", Int32),
+                _TAGS,
+            ),
+        ),
+        ("cluster_authorized_operations", Int32),
+        _TAGS,
+    )
+
+
+class MetadataRequest10(RequestStruct):  # type: ignore[misc]
+    """Ask for topics by name."""
+
+    FLEXIBLE_VERSION = True
+    API_KEY = 3
+    API_VERSION = 10
+    RESPONSE_TYPE = MetadataResponse10
+    SCHEMA = Schema(
+        ("topics", CompactArray(*_TOPIC_ID, ("name", _TEXT), _TAGS)),
+        ("allow_auto_topic_creation", Boolean),
+        ("include_cluster_authorized_operations", Boolean),
+        ("include_topic_authorized_operations", Boolean),
+        _TAGS,
+    )
+
+
+class TopicIds(Request[MetadataRequest10]):  # type: ignore[misc]
+    """Ask for the ids of topics; none is created."""
+
+    API_KEY = 3
+
+    def __init__(self, topics: Iterable[str]) -> None:
+        self._fields = ([(0, 0, topic, _NO_TAGS) for topic in topics], False, False, False, _NO_TAGS)
+
+    def build(self, request_struct_class: Any) -> Any:
+        """Return the wire form."""
+        return request_struct_class(*self._fields)

@@ -14,7 +14,7 @@ from headrace.kafka.fetching import BatchConsumer
 from headrace.kafka.layout import Changelog
 from headrace.kafka.local_positions import LocalPositions
 from headrace.kafka.model import Fetched, Partition
-from headrace.kafka.offsets import End, list_offsets
+from headrace.kafka.offsets import End, list_offsets, topic_ids
 from headrace.state.protocol import Backend, Batch
 
 _log = logging.getLogger("headrace.fleet")
@@ -85,6 +85,7 @@ class Restorer:
         partitions = list(partitions)
         if not partitions:
             return
+        await self._identify(partitions)
         ends = await list_offsets(self._client, partitions, End.LATEST)
         begins = await list_offsets(self._client, partitions, End.EARLIEST)
         waits: dict[Partition, asyncio.Future[None]] = {}
@@ -103,6 +104,9 @@ class Restorer:
                 if self._reached.get(partition) is wait:
                     del self._wanted[partition], self._reached[partition]
             self._assign()
+
+    async def _identify(self, partitions: Iterable[Partition]) -> None:
+        self._positions.know(await topic_ids(self._client, {partition.topic for partition in partitions}))
 
     def _begin(self, partition: Partition, first: int, end: int) -> int:
         """Return where to read from; local state that is of no use is removed."""
@@ -183,8 +187,9 @@ class Restorer:
     async def _reassign(self) -> None:
         """Read from where local state is; a copy that is of no use begins anew."""
         copies = [partition for partition in self._standing if partition not in self._wanted]
-        first = await list_offsets(self._client, copies, End.EARLIEST) if copies else {}
-        last = await list_offsets(self._client, copies, End.LATEST) if copies else {}
+        await self._identify(copies)
+        first = await list_offsets(self._client, copies, End.EARLIEST)
+        last = await list_offsets(self._client, copies, End.LATEST)
         for partition in copies:
             if partition in self._standing and partition not in self._wanted:
                 self._begin(partition, first[partition], last[partition])
