@@ -12,11 +12,11 @@ from headrace import Topology
 from headrace.errors import ConfigError
 from headrace.kafka.layout import Layout, lay_out
 from headrace.kafka.settings import FleetSettings
-from headrace.kafka.topics import create_missing, look, plan_topics, refuse_faults
+from headrace.kafka.topics import TopicPlan, create_missing, look, plan_topics, refuse_faults
 from headrace.kafka.topics_admin import TopicAdmin, TopicInfo, TopicSpec
 from headrace.plan import compile_plan
 from headrace.runtime.loading import load_target
-from tests.kafka.fleets import Shop, make_shop
+from tests.kafka.fleets import SHOP, Shop, make_shop
 from tests.kafka.support import run
 
 SETTINGS = FleetSettings.of(brokers="localhost", group="g", partitions=6)
@@ -75,7 +75,7 @@ def test_the_table_has_columns_and_wrong_topics_make_exit_code_1(shop: Shop) -> 
     assert done.code == 1
     fault = (
         f"changelog topic '{shop.name}.{shop.name}.revenue.changelog' has cleanup.policy=delete, expected "
-        "compact,delete: states that do not change would be lost, and the topic would grow without end before that."
+        "compact,delete: states that do not change would be lost, and the topic would grow without end before. Set it: "
     )
     assert f"wrong: {fault}" in done.err
     assert "\twrong\t4\t" in done.out
@@ -172,6 +172,87 @@ def test_every_fault_is_listed(tmp_path: Path) -> None:
         "input topic 'a' does not exist: create it, or check the topology's topic name",
         "input topic 'b' does not exist: create it, or check the topology's topic name",
     ]
+
+
+REPARTITION, CHANGELOG = "g.shop.by-country.repartition", "g.shop.revenue.changelog"
+KEPT_MS = 60_000 + 3_600_000 + 2 * 86_400_000  # the window, its grace, a day of retention, a day more
+GOOD = {
+    REPARTITION: {
+        "cleanup.policy": "delete",
+        "retention.ms": "604800000",
+        "message.timestamp.type": "LogAppendTime",
+    },
+    CHANGELOG: {"cleanup.policy": "compact,delete", "retention.ms": str(KEPT_MS)},
+}
+
+
+def planned(tmp_path: Path, configs: dict[str, dict[str, str]]) -> dict[str, TopicPlan]:
+    declared = layout(SHOP.format(name="shop"), tmp_path)
+    there = infos(**{"shop.orders": 4, REPARTITION: 4, CHANGELOG: 4})
+    return {plan.spec.name: plan for plan in plan_topics(declared, SETTINGS, there, configs)}
+
+
+@pytest.mark.parametrize(
+    ("topic", "configs", "fault"),
+    [
+        (REPARTITION, {}, ""),
+        (CHANGELOG, {}, ""),
+        (REPARTITION, {"retention.ms": "-1", "message.timestamp.type": "CreateTime"}, ""),
+        (REPARTITION, {"retention.ms": "604800001"}, ""),
+        (CHANGELOG, {"retention.ms": "-1"}, ""),
+        (CHANGELOG, {"cleanup.policy": "compact", "retention.ms": "1000"}, ""),
+        (
+            CHANGELOG,
+            {"retention.ms": "1000"},
+            f"changelog topic '{CHANGELOG}' has retention.ms=1000, expected {KEPT_MS}: states of windows would be "
+            f"lost. Set it: kafka-configs --alter --topic {CHANGELOG} --add-config retention.ms=[{KEPT_MS}]",
+        ),
+        (
+            REPARTITION,
+            {"retention.ms": "1000"},
+            f"repartition topic '{REPARTITION}' has retention.ms=1000, expected 604800000: records that a worker was "
+            "too long away to read would be lost. "
+            f"Set it: kafka-configs --alter --topic {REPARTITION} --add-config retention.ms=[604800000]",
+        ),
+        (
+            REPARTITION,
+            {"message.timestamp.type": "CreateTime"},
+            f"repartition topic '{REPARTITION}' has message.timestamp.type=CreateTime, expected LogAppendTime: records "
+            "age by the clock of the worker that writes: if it is behind, they would be lost. "
+            f"Set it: kafka-configs --alter --topic {REPARTITION} --add-config message.timestamp.type=[LogAppendTime]",
+        ),
+    ],
+)
+def test_settings_under_which_records_or_states_get_lost_are_faults(
+    tmp_path: Path, topic: str, configs: dict[str, str], fault: str
+) -> None:
+    plans = planned(tmp_path, {**GOOD, topic: GOOD[topic] | configs})
+    assert {name: plan.fault for name, plan in plans.items() if plan.fault} == ({topic: fault} if fault else {})
+
+
+def test_what_is_made_of_large_records_may_be_large(tmp_path: Path) -> None:
+    def limits(size: int) -> dict[str, str]:
+        plans = planned(tmp_path, {"shop.orders": {"max.message.bytes": str(size)}})
+        found = {name: plan.spec.configs.get("max.message.bytes") for name, plan in plans.items()}
+        return {name: limit for name, limit in found.items() if limit is not None}
+
+    assert limits(1_048_588) == {}, "as brokers have it"
+    large = str((10 << 20) + (1 << 16))
+    assert limits(10 << 20) == dict.fromkeys((REPARTITION, CHANGELOG, "shop.dead-letters"), large)
+
+
+def test_a_changelog_that_forgets_too_early_is_found_on_the_broker(shop: Shop) -> None:
+    changelog = f"{shop.name}.{shop.name}.revenue.changelog"
+
+    async def spoil() -> None:
+        async with TopicAdmin(shop.brokers) as admin:
+            configs = {"cleanup.policy": "compact,delete", "retention.ms": "1000"}
+            await admin.create([TopicSpec(changelog, 4, configs=configs)])
+
+    run(spoil())
+    done = shop.run("topics", "plan", "shop.py")
+    assert done.code == 1
+    assert f"wrong: changelog topic '{changelog}' has retention.ms=1000, expected {KEPT_MS}: " in done.err
 
 
 def test_nothing_is_created_while_something_is_wrong(shop: Shop) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from headrace.errors import ConfigError
@@ -17,6 +17,11 @@ from headrace.plan import Plan
 _log = logging.getLogger("headrace.topics")
 _POLL_S = 0.5
 _DAY_MS = 86_400_000
+_FOR_EVER = -1
+USUAL_BYTES = 1_048_588
+"""Kafka's default of max.message.bytes."""
+_HEADERS_BYTES = 1 << 16
+"""What a record of ours may have beside the bytes of one that came in: the headers of a dead letter, a key."""
 _COMPACT_SEGMENT_MS = 6 * 3_600_000  # compaction leaves the open segment alone
 
 Configs = Mapping[str, Mapping[str, str]]
@@ -60,7 +65,10 @@ def plan_topics(
     plans = [_aligned(layout, counts, plan) for plan in plans]
     plans += [_changelog(layout, settings, counts, changelog) for changelog in layout.changelogs]
     plans += _outputs(layout, settings, counts)
-    return [_configured(plan, (configs or {}).get(plan.spec.name, {})) for plan in plans]
+    known_configs = configs or {}
+    limits = (known_configs.get(topic, {}).get("max.message.bytes", "0") for topic in layout.sources)
+    largest = max(map(int, limits), default=0)
+    return [_large(_configured(plan, known_configs.get(plan.spec.name, {})), largest) for plan in plans]
 
 
 def refuse_faults(plans: Iterable[TopicPlan]) -> None:
@@ -159,22 +167,44 @@ def _outputs(layout: Layout, settings: FleetSettings, counts: Mapping[str, int])
 
 
 def _configured(plan: TopicPlan, configs: Mapping[str, str]) -> TopicPlan:
-    """Return the plan, with a fault if the topic is there with settings under which state would be lost."""
-    policy = configs.get("cleanup.policy")
-    if plan.fault or policy is None or plan.role not in {"changelog", "repartition"}:
+    """Return the plan, with a fault if the topic is there with settings under which records or state would be lost."""
+    if plan.fault or not configs or plan.role not in {"changelog", "repartition"}:
         return plan
-    name, wanted = plan.spec.name, plan.spec.configs["cleanup.policy"]
-    if plan.role == "repartition" and "compact" in policy:
-        lost = "records of one key would be lost"
-    elif plan.role == "changelog" and "compact" not in policy:
-        lost = "states that do not change would be lost, and the topic would grow without end before that"
-    elif plan.role == "changelog" and "delete" in policy and "delete" not in wanted:
-        lost = "states that do not change would be lost"
-    else:
+    name, wanted = plan.spec.name, plan.spec.configs
+    for setting, lost in _losses(plan, configs):
+        remedy = f"Set it: kafka-configs --alter --topic {name} --add-config {setting}=[{wanted[setting]}]"
+        has = f"has {setting}={configs[setting]}, expected {wanted[setting]}"
+        return replace(plan, fault=f"{plan.role} topic {name!r} {has}: {lost}. {remedy}")
+    return plan
+
+
+def _losses(plan: TopicPlan, configs: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield the settings that are wrong, with what would be lost. Those that cannot be read are not checked."""
+    wanted, policy = plan.spec.configs, configs.get("cleanup.policy", "")
+    if plan.role == "repartition":
+        if "compact" in policy:
+            yield "cleanup.policy", "records of one key would be lost"
+    elif policy and "compact" not in policy:
+        yield "cleanup.policy", "states that do not change would be lost, and the topic would grow without end before"
+    elif "delete" in policy and "delete" not in wanted["cleanup.policy"]:
+        yield "cleanup.policy", "states that do not change would be lost"
+    kept_ms = int(configs.get("retention.ms", _FOR_EVER))
+    if "delete" not in policy or kept_ms == _FOR_EVER or "retention.ms" not in wanted:
+        return
+    if kept_ms < int(wanted["retention.ms"]):
+        lost = "records that a worker was too long away to read" if plan.role == "repartition" else "states of windows"
+        yield "retention.ms", f"{lost} would be lost"
+    stamps = "message.timestamp.type"
+    if stamps in wanted and configs.get(stamps, wanted[stamps]) != wanted[stamps]:
+        yield stamps, "records age by the clock of the worker that writes: if it is behind, they would be lost"
+
+
+def _large(plan: TopicPlan, largest: int) -> TopicPlan:
+    """Return the plan of a topic whose records are made of those of sources: it takes records as large as theirs."""
+    if plan.role in {"input", "between", "output"} or largest <= USUAL_BYTES:
         return plan
-    remedy = f"Set it: kafka-configs --alter --topic {name} --add-config cleanup.policy=[{wanted}]"
-    fault = f"{plan.role} topic {name!r} has cleanup.policy={policy}, expected {wanted}: {lost}. {remedy}"
-    return replace(plan, fault=fault)
+    configs = {**plan.spec.configs, "max.message.bytes": str(largest + _HEADERS_BYTES)}
+    return replace(plan, spec=replace(plan.spec, configs=configs))
 
 
 def _transient() -> dict[str, str]:
@@ -203,7 +233,10 @@ async def look(admin: TopicAdmin, layout: Layout, settings: FleetSettings) -> li
     """
     known = await admin.topics()
     own = [name for name in (*layout.repartitions, *(c.topic for c in layout.changelogs)) if name in known]
-    return plan_topics(layout, settings, known, await admin.configs(own))
+    configs = await admin.configs(own)
+    sources = await admin.limits([name for name in layout.sources if name in known])
+    configs |= {name: {"max.message.bytes": str(size)} for name, size in sources.items()}
+    return plan_topics(layout, settings, known, configs)
 
 
 async def create_missing(admin: TopicAdmin, plans: Sequence[TopicPlan]) -> list[str]:

@@ -97,17 +97,32 @@ class TopicAdmin:
             BrokerError: a topic is not there.
             UnreachableError: no broker answers.
         """
+        found = {}
+        for name, (code, entries) in (await self._described(names)).items():
+            if code != Code.NONE:
+                raise error_for(code, f"reading the settings of topic {name!r}")
+            found[name] = entries
+        return found
+
+    async def limits(self, names: Collection[str]) -> dict[str, int]:
+        """Return how large a batch each topic takes, in bytes; of those that are there and whose settings we may read.
+
+        Raises:
+            UnreachableError: no broker answers.
+        """
+        described = await self._described(names)
+        return {name: int(entries["max.message.bytes"]) for name, (code, entries) in described.items() if not code}
+
+    async def _described(self, names: Collection[str]) -> dict[str, tuple[int, dict[str, str]]]:
         if not names:
             return {}
         resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in names]
         answers = await self._call("reading topic settings", partial(self._admin.describe_configs, resources))
-        found: dict[str, dict[str, str]] = {}
-        for answer in answers:
-            for code, _message, _kind, name, entries in answer.resources:
-                if code != Code.NONE:
-                    raise error_for(code, f"reading the settings of topic {name!r}")
-                found[name] = {entry[0]: entry[1] or "" for entry in entries}
-        return found
+        return {
+            name: (code, {entry[0]: entry[1] or "" for entry in entries})
+            for answer in answers
+            for code, _message, _kind, name, entries in answer.resources
+        }
 
     async def create(self, specs: Sequence[TopicSpec]) -> list[str]:
         """Create topics; return the names of those that are new, once all brokers' metadata show them.
