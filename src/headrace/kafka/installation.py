@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from headrace.errors import StateDamaged, StateError, StateLocked
+from headrace.errors import ConfigError, StateDamaged, StateError, StateLocked
 from headrace.kafka.at_least_once import AtLeastOnceProducer
 from headrace.kafka.changelog import forms
 from headrace.kafka.checkpoint import AnyProducer
@@ -40,16 +40,28 @@ _DAMAGED = "DAMAGED"
 """A file that says that what was read of the directory was of no use: the next start builds it anew."""
 
 
-def install(app: Any, *topologies: Topology, settings: FleetSettings) -> Installation:
+def install(app: Any, *topologies: Topology, settings: FleetSettings | None = None) -> Installation:
     """Run topologies on a Faust app, beside its own agents, tables and timers.
 
-    Call it before the app starts. The app's id is the consumer group; ``settings.group`` must name the same.
+    Call it before the app starts. The app's id is the consumer group.
+
+    Args:
+        app: the Faust app.
+        topologies: what to run.
+        settings: how. By default those of the environment (``HEADRACE_...``), with the app's brokers and id.
 
     Raises:
         TopologyError: a topology is wrong.
-        ConfigError: the app has started already, or two topologies share a name.
+        ConfigError: the settings name another group than the app's id, the app has started already, or two topologies
+            share a name.
     """
-    return Installation(app, [compile_plan(topology) for topology in topologies], settings)
+    return Installation(app, [compile_plan(topology) for topology in topologies], settings or _settings_of(app))
+
+
+def _settings_of(app: Any) -> FleetSettings:
+    """Return the settings of the environment for the app's brokers and group."""
+    brokers = (url.host if url.port is None else f"{url.host}:{url.port}" for url in app.conf.broker)
+    return FleetSettings.from_env(brokers=",".join(brokers), group=app.conf.id)
 
 
 class Installation:
@@ -57,6 +69,12 @@ class Installation:
 
     def __init__(self, app: Any, plans: Sequence[Plan], settings: FleetSettings) -> None:
         """Attach to the app."""
+        if settings.group != app.conf.id:
+            message = (
+                f"settings.group: expected the app's id {app.conf.id!r}, which is its consumer group, got "
+                f"{settings.group!r}. Leave the settings out, or give them the app's id"
+            )
+            raise ConfigError(message)
         self.app, self.settings = app, settings
         self.layout: Layout = lay_out(settings.group, plans)
         self.fleet: Fleet | None = None
@@ -172,7 +190,8 @@ def _producer(client: Client, name: str, settings: FleetSettings) -> AnyProducer
 
 def _open_state(settings: FleetSettings, plans: Sequence[Plan]) -> tuple[RocksBackend, int]:
     """Open local state; what cannot be read, or is of another plan, is removed and counted: changelogs have it all."""
-    if (settings.state_dir / _DAMAGED).exists():
+    damaged = (settings.state_dir / _DAMAGED).exists()
+    if damaged:
         shutil.rmtree(settings.state_dir, ignore_errors=True)
     for attempt in range(2):
         backend = None
@@ -189,5 +208,5 @@ def _open_state(settings: FleetSettings, plans: Sequence[Plan]) -> tuple[RocksBa
                 raise
             shutil.rmtree(settings.state_dir, ignore_errors=True)
             continue
-        return backend, attempt
+        return backend, attempt + damaged
     raise StateError(str(settings.state_dir))
