@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
+import random
 import signal
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from headrace.kafka.dead_letters import DeadLetters, Letter, Selection, open_let
 from headrace.kafka.errors import FencedError
 from headrace.kafka.model import Columns, Header, Partition
 from headrace.kafka.settings import FleetSettings
+from headrace.kafka.topics_admin import TopicAdmin, TopicSpec
 from tests.kafka.fleets import Shop, make_shop, started
 from tests.kafka.support import run
 
@@ -116,6 +119,55 @@ def test_replay_sends_the_original_once_and_only_what_is_meant(shop: Shop) -> No
     assert all(letter.replayed is not None for letter in read_all(shop))
 
 
+def noise(size: int) -> str:
+    """Return text that does not shrink much when it is compressed."""
+    return base64.b64encode(random.Random(size).randbytes(size * 3 // 4)).decode()
+
+
+def large(number: int, size: int, amount: object = 150) -> bytes:
+    order = {"id": number, "country": "DE", "amount": amount, "at": 5, "note": noise(size)}
+    return json.dumps(order).encode()
+
+
+@pytest.mark.parametrize("made_before", [False, True], ids=["letters made by the worker", "letters made before"])
+def test_records_that_are_too_large_for_where_they_go_stop_no_worker(
+    tmp_path: Path, bootstrap: str, made_before: bool
+) -> None:
+    shop = make_shop(tmp_path, bootstrap)
+
+    async def create() -> None:
+        async with TopicAdmin(bootstrap) as admin:
+            await admin.delete([shop.orders])
+            while not await admin.create([TopicSpec(shop.orders, 4, configs={"max.message.bytes": str(6 << 20)})]):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+            if made_before:
+                await admin.create([TopicSpec(shop.letters, 1)])
+
+    run(create())
+    bad, good = large(1, 5 << 20, amount="x"), large(2, 3 << 20)
+    shop.write({1: Columns([bad], [1_000]), 2: Columns([good, large(3, 100)], [1_000] * 2)})
+    shop.feed(4, 40)
+    with started(shop, "worker", "shop.py", "--state-dir", "state") as worker:
+        worker.until("running: ")
+        shop.until_read(43)
+        assert worker.stop(signal.SIGTERM) == 0, worker.log
+    out = [json.loads(value or b"")["id"] for _, _, value, _ in shop.records(f"{shop.name}.big")]
+    assert 3 in out
+    assert 2 not in out, "this topic takes 1 MiB"
+    assert sum(shop.revenue().values()) == 42
+    letters = {letter.reason["topic"]: letter for letter in read_all(shop)}
+    assert letters.keys() == {shop.orders, f"{shop.name}.big (output)"}
+    whole = {shop.orders: bad, f"{shop.name}.big (output)": good}
+    for topic, letter in letters.items():
+        assert letter.value == (whole[topic][:4_096] if made_before else whole[topic])
+        assert (dict(letter.headers).get("headrace-shortened") == str(len(whole[topic])).encode()) is made_before
+        assert ("shortened" in letter.reason["message"]) is made_before
+    assert letters[f"{shop.name}.big (output)"].reason["step"] == "big-out"
+    done = shop.run("dlq", "replay", shop.name)
+    assert done.err.startswith("replayed 0\n" if made_before else "replayed 1\n")
+    assert ("1 cannot be replayed: shortened, the record was too large" in done.err) is made_before
+
+
 def fill_letters(shop: Shop, count: int, *, derived: int = 0) -> None:
     """Write letters as a worker does, into a topic that a worker has made."""
 
@@ -133,7 +185,6 @@ def fill_letters(shop: Shop, count: int, *, derived: int = 0) -> None:
     )
 
     async def main() -> None:
-        from headrace.kafka.topics_admin import TopicAdmin, TopicSpec
         from tests.kafka.support import write
 
         async with TopicAdmin(shop.brokers) as admin:

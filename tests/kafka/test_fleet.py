@@ -11,21 +11,31 @@ import pytest
 from pydantic import BaseModel
 
 from headrace import Topology, col
-from headrace.errors import HeadraceError
+from headrace.errors import DataError, HeadraceError
 from headrace.kafka.client import Client
-from headrace.kafka.errors import BrokerError, CommitFailedError, FencedError, RefusedError, StaleMemberError
+from headrace.kafka.errors import (
+    BrokerError,
+    CommitFailedError,
+    FencedError,
+    RefusedError,
+    StaleMemberError,
+    TooLargeError,
+)
 from headrace.kafka.fleet import Fleet
 from headrace.kafka.intake import Peer
 from headrace.kafka.layout import Layout, lay_out
+from headrace.kafka.limits import TopicLimits
 from headrace.kafka.local_positions import LocalPositions
 from headrace.kafka.model import Columns, Fetched, GroupMember, Partition, Position
 from headrace.kafka.notes import Note
 from headrace.kafka.opening import Opened, Opener, Topics, Wanted
 from headrace.kafka.producing import TransactionalProducer
+from headrace.kafka.record_batches import Compression, build
 from headrace.kafka.restoring import Restorer
 from headrace.kafka.settings import FleetSettings
 from headrace.plan import compile_plan
 from headrace.state.memory import MemoryBackend
+from headrace.topology.nodes import OnError
 from tests.kafka.support import NOW_MS, run
 
 MEMBER = GroupMember("g", 1, "me")
@@ -37,9 +47,9 @@ class Event(BaseModel):
     text: str
 
 
-def passing() -> Topology:
+def passing(on_error: OnError = OnError.DEAD_LETTER) -> Topology:
     topology = Topology("t")
-    topology.source("in", topic="in", schema=Event).sink("out", topic="out")
+    topology.source("in", topic="in", schema=Event, on_error=on_error).sink("out", topic="out")
     return topology
 
 
@@ -97,15 +107,20 @@ class Producer:
     def __init__(self) -> None:
         self.positions: dict[Partition, Position] = {}
         self.written: list[tuple[str, int]] = []
+        self.records: dict[str, Columns] = {}
         self.ends: dict[Partition, int] = {}
         self.failure: BrokerError | None = None
         self.recovered = 0
+        self.limits = TopicLimits()
 
     def begin(self) -> None:
         self.written.clear()
+        self.records.clear()
 
     def append(self, topic: str, partition: int, columns: Columns) -> None:
+        self.limits.check(topic, build(columns, Compression.NONE, 1_000, transactional=True))
         self.written.append((topic, len(columns)))
+        self.records[topic] = columns
         self.ends[Partition(topic, partition)] = 1
 
     async def commit(self, positions: Mapping[Partition, Position], member: GroupMember) -> None:
@@ -151,6 +166,8 @@ class Stand:
         positions = LocalPositions(backend, lambda: NOW_MS)
         restorer = Restorer(nobody, cast("Any", _Idle()), backend, (), {}, positions=positions)
         topics = Topics({}, self._make)
+        topics.limits.know(["out", "in"], {})
+        topics.limits.internal(self.layout.repartitions)
         self.fleet = Fleet(
             self.layout,
             FleetSettings.of(brokers="localhost", group="g", **settings),
@@ -174,6 +191,7 @@ class Stand:
         )
         door.producer = self.producer
         self.fleet._opener = door
+        self.limits = self.producer.limits = topics.limits
         self.fleet.control = self.control
 
     async def _make(self, names: Collection[str]) -> Mapping[str, int]:
@@ -187,6 +205,16 @@ class Stand:
         """Assign all partitions, and wait until their units run."""
         await self.fleet.assign(self.inputs, GroupMember("g", generation, "me"))
         await self.running()
+
+    async def tried(self, batch: Fetched) -> None:
+        """Take a batch that has a record that is too large: found by the first commit, taken out by the second."""
+        self.fleet.take(batch)
+        with pytest.raises(TooLargeError):
+            await self.fleet.checkpoint()
+        assert not self.fleet.units
+        await self.opened(generation=2)
+        self.fleet.take(batch)
+        await self.fleet.checkpoint()
 
     async def running(self) -> None:
         self.control.started.clear()
@@ -331,5 +359,74 @@ def test_units_that_go_on_after_a_rebalance_tell_their_watermarks_again() -> Non
             assert at.producer.written == [(topic, 1)]
             await at.fleet.checkpoint()
             assert at.fleet.counters.commits == 2
+
+    run(scenario())
+
+
+SMALL = b'{"user":"u","text":"x"}'
+LETTERS = "t.dead-letters"
+
+
+def headers(columns: Columns, place: int = 0) -> dict[str, bytes | None]:
+    assert columns.headers is not None
+    return dict(columns.headers[place])
+
+
+def test_an_output_that_its_topic_does_not_take_is_a_dead_letter() -> None:
+    async def scenario() -> None:
+        async with stand(passing()) as at:
+            at.limits.know(["out"], {"out": 1 << 20})
+            at.limits.know([LETTERS], {})
+            await at.tried(fetched("in", 0, SMALL, MEGABYTE, SMALL))
+            assert at.producer.written == [("out", 2), (LETTERS, 1)]
+            assert at.producer.records["out"].values == [SMALL, SMALL]
+            letters = at.producer.records[LETTERS]
+            assert letters.values == [MEGABYTE]
+            told = headers(letters)
+            assert (told["headrace-step"], told["headrace-topic"], told["headrace-offset"]) == (
+                b"out",
+                b"out (output)",
+                b"-1",
+            )
+            assert told["headrace-message"] == (
+                b"the record is 1048672 bytes, topic 'out' takes 1048576: raise its max.message.bytes, or make the "
+                b"record smaller"
+            )
+            assert at.producer.positions[Partition("in", 0)].offset == 3
+
+    run(scenario())
+
+
+def test_a_letter_that_its_topic_does_not_take_is_shortened_and_says_so() -> None:
+    async def scenario() -> None:
+        async with stand(passing()) as at:
+            bad = b"\x00" * (2 << 20)
+            await at.tried(fetched("in", 0, b"?", bad))
+            letters = at.producer.records[LETTERS]
+            assert letters.values == [b"?", bad[:4_096]]
+            assert "headrace-shortened" not in headers(letters)
+            told = headers(letters, 1)
+            assert told["headrace-shortened"] == b"2097152"
+            assert (told["headrace-message"] or b"").endswith(
+                b" (shortened, the letter was too large for its topic: the value had 2097152 bytes, "
+                b"here are the first 4096)"
+            )
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("policy", [OnError.SKIP, OnError.FAIL])
+def test_an_output_that_its_topic_does_not_take_goes_by_the_policy_of_the_source(policy: OnError) -> None:
+    async def scenario() -> None:
+        async with stand(passing(policy)) as at:
+            at.limits.know(["out"], {"out": 1 << 20})
+            if policy is OnError.FAIL:
+                with pytest.raises(DataError, match=r"^step 'out': the record is 1048672 bytes, topic 'out' takes"):
+                    await at.tried(fetched("in", 0, MEGABYTE))
+                assert at.producer.positions == {}
+                return
+            await at.tried(fetched("in", 0, MEGABYTE))
+            assert at.producer.written == []
+            assert at.producer.positions[Partition("in", 0)].offset == 1
 
     run(scenario())

@@ -25,6 +25,7 @@ from headrace.kafka.producing import ProducerOptions, TransactionalProducer
 from headrace.kafka.security import connection_options
 from headrace.kafka.settings import FleetSettings
 from headrace.kafka.topics_admin import TopicAdmin, TopicSpec
+from headrace.runtime.collect import SHORTENED
 from headrace.runtime.partitioning import partition_for
 
 SUFFIX = ".dead-letters"
@@ -310,6 +311,8 @@ def _target(letter: Letter, counts: dict[str, int]) -> Partition | str:
     """Return where a letter goes, or why it cannot go anywhere."""
     if letter.source is None:
         return f"derived, the record that came in is not kept: {letter.reason.get('topic', 'no headrace-topic header')}"
+    if any(name == SHORTENED for name, _ in letter.headers):
+        return "shortened, the record was too large for the topic of dead letters: it is where it came from"
     (topic, partition), _ = letter.source
     count = counts.get(topic, 0)
     if not count:

@@ -7,6 +7,7 @@ HeadraceError
 │   │   └── StaleMemberError  (also TaskMigrated) the group has moved on without this member: abort, and rejoin
 │   ├── CommitUnknownError the broker did not say whether it committed: start the producer again, then read the offsets
 │   ├── RefusedError       the broker does not take this batch, now or later: mend the record or the topic's limits
+│   ├── TooLargeError      a record may be larger than its topic takes: go back, it is taken out then
 │   ├── OffsetOutOfRangeError  the position is before the first or behind the last record
 │   ├── CorruptRecordError the checksum of a record batch is wrong
 │   ├── NotAuthorizedError the broker's access rules forbid it
@@ -27,6 +28,7 @@ __all__ = [
     "OffsetOutOfRangeError",
     "RefusedError",
     "StaleMemberError",
+    "TooLargeError",
     "UnreachableError",
 ]
 
@@ -61,6 +63,10 @@ class CommitUnknownError(BrokerError):
 
 class RefusedError(BrokerError):
     """A broker does not take a batch, however often it is sent."""
+
+
+class TooLargeError(BrokerError):
+    """A record may be larger than its topic takes. It was not sent."""
 
 
 class OffsetOutOfRangeError(BrokerError):

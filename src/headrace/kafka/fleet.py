@@ -79,7 +79,9 @@ class Fleet:
             now_ms=now_ms,
         )
         self._stage = Stage()
-        self.collectors = {plan.name: Collector(plan, self._stage.topic) for plan in layout.plans}
+        self.collectors = {
+            plan.name: Collector(plan, self._stage.topic, topics.limits.too_large) for plan in layout.plans
+        }
         self._changelogs = Changelogs(layout.changelogs, forms(layout.plans), now_ms)
         self._cutter = Cutter(settings.worker, self.collectors, self._stage, self._changelogs)
         codecs = {

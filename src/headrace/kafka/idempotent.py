@@ -60,13 +60,16 @@ class IdempotentProducer:
         """Queue records for a partition, in order. Does not wait; see :meth:`room` and :meth:`flush`.
 
         Raises:
+            TooLargeError: see :meth:`headrace.kafka.limits.TopicLimits.check`.
             BrokerError: something queued before could not be delivered.
         """
         if not self._started:
             message = "the producer is not started"
             raise InternalError(message)
         self._raise_failed()
-        batches = build(columns, self._compression, self._options.batch_bytes, transactional=False)
+        batches = build(columns, self._compression, self._options.batch_bytes_of(topic), transactional=False)
+        if self._options.limits is not None:
+            self._options.limits.check(topic, batches)
         self._delivery.add(Partition(topic, partition), batches)
 
     async def room(self) -> None:

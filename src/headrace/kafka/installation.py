@@ -16,11 +16,13 @@ from headrace.kafka.fetching import BatchConsumer
 from headrace.kafka.fleet import Fleet
 from headrace.kafka.intake import Control
 from headrace.kafka.layout import Layout, lay_out
+from headrace.kafka.limits import TopicLimits
 from headrace.kafka.local_positions import LocalPositions
 from headrace.kafka.model import Partition
 from headrace.kafka.names import transactional_id
 from headrace.kafka.opening import Topics
 from headrace.kafka.producing import ProducerOptions, TransactionalProducer
+from headrace.kafka.record_batches import Compression
 from headrace.kafka.restoring import Restorer
 from headrace.kafka.security import connection_options
 from headrace.kafka.settings import FleetSettings, Guarantee
@@ -78,6 +80,8 @@ class Installation:
         self.app, self.settings = app, settings
         self.layout: Layout = lay_out(settings.group, plans)
         self.fleet: Fleet | None = None
+        self._limits = TopicLimits(Compression.of(settings.compression))
+        self._limits.internal(set(self.layout.written) - set(self.layout.outputs))
         self._client: Client | None = None
         self._running: asyncio.Task[None] | None = None
         self._name = transactional_id(settings.group, settings.worker)
@@ -100,9 +104,13 @@ class Installation:
     async def _open(self) -> None:
         settings, security = self.settings, connection_options(self.settings)
         async with TopicAdmin(settings.brokers, **security) as admin:
-            topics = Topics(await prepare_topics(admin, self.layout, settings), self._make_topics)
+            counts = await prepare_topics(admin, self.layout, settings)
+            topics = Topics(counts, self._make_topics, self._limits)
+            # Where records choose their topic, that may be any.
+            names = counts.keys() if self.layout.chosen else self.layout.written
+            self._limits.know(names, await admin.limits(names))
         client = self._client = await connect(settings.brokers, **security)
-        producer = _producer(client, self._name, settings)
+        producer = _producer(client, self._name, settings, self._limits)
         await producer.start()
         backend, wiped = _open_state(settings, self.layout.plans)
         consumer = BatchConsumer(
@@ -137,7 +145,9 @@ class Installation:
 
     async def _make_topics(self, names: Collection[str]) -> Mapping[str, int]:
         async with TopicAdmin(self.settings.brokers, **connection_options(self.settings)) as admin:
-            return await make_topics(admin, self.layout, self.settings, names)
+            made = await make_topics(admin, self.layout, self.settings, names)
+            self._limits.know(names, await admin.limits(names))
+            return made
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
@@ -178,8 +188,9 @@ class _Door:
         return getattr(self.fleet, name)
 
 
-def _producer(client: Client, name: str, settings: FleetSettings) -> AnyProducer:
+def _producer(client: Client, name: str, settings: FleetSettings, limits: TopicLimits) -> AnyProducer:
     options = ProducerOptions(
+        limits=limits,
         compression=settings.compression,
         transaction_timeout_ms=int(settings.transaction_timeout.total_seconds() * 1000),
     )

@@ -10,7 +10,7 @@ from headrace.kafka.names import changelog_topic, repartition_topic
 from headrace.operators.view import store_name
 from headrace.plan import Plan
 from headrace.plan.model import Agent, PlannedStep, is_stateful
-from headrace.topology.nodes import Merge, Node, Source
+from headrace.topology.nodes import Merge, Node, Sink, Source
 from headrace.topology.operator import Operator
 
 _LONGEST_NAME = 249
@@ -110,6 +110,17 @@ class Layout:
                 mine = [r for r in component.readings if r.plan is plan and r.agent.id == agent]
                 found |= {reading.topic for reading in mine if not reading.exchange}
         return found
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """All topics with fixed names that are written."""
+        return (*self.outputs, *self.repartitions, *(changelog.topic for changelog in self.changelogs))
+
+    @property
+    def chosen(self) -> bool:
+        """Whether some sinks write to topics that the records choose."""
+        nodes = (step.node for plan in self.plans for step in plan.steps)
+        return any(isinstance(node, Sink) and not isinstance(node.topic, str) for node in nodes)
 
     def component_of(self, plan: Plan, agent: str) -> Component:
         """Return the component of an agent."""

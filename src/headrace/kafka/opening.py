@@ -12,7 +12,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headrace.kafka.checkpoint import AnyProducer
 from headrace.kafka.client import Client
@@ -20,6 +20,7 @@ from headrace.kafka.dead_members import fence_dead
 from headrace.kafka.errors import BrokerError, NotAuthorizedError, RefusedError
 from headrace.kafka.intake import Control
 from headrace.kafka.layout import Component, Layout
+from headrace.kafka.limits import TopicLimits
 from headrace.kafka.model import Partition, Position
 from headrace.kafka.names import transactional_id
 from headrace.kafka.notes import Note
@@ -55,6 +56,7 @@ class Topics:
     partitions: dict[str, int]
     make: Callable[[Collection[str]], Awaitable[Mapping[str, int]]]
     """Makes topics that are not there, and returns how many partitions each of these has."""
+    limits: TopicLimits = field(default_factory=TopicLimits)
 
     def count(self, topic: str) -> int:
         """Return the number of partitions."""

@@ -27,6 +27,7 @@ from headrace.kafka.errors import (
     StaleMemberError,
     UnreachableError,
 )
+from headrace.kafka.limits import TopicLimits
 from headrace.kafka.model import Columns, GroupMember, Partition, Position
 from headrace.kafka.protocol import InitProducerId, TxnOffsetCommit, by_topic
 from headrace.kafka.record_batches import Compression, build
@@ -69,10 +70,17 @@ class ProducerOptions:
     """How long each step is tried: start, delivery of a batch, commit, abort."""
     batch_bytes: int = 1_000_000
     """Largest record batch; below a topic's max.message.bytes, which is 1,048,588 unless set."""
+    limits: TopicLimits | None = None
+    """What topics take: batches are kept below that."""
     request_bytes: int = 8_000_000
     """Largest request."""
     buffer_bytes: int = 32_000_000
     """How much may wait for delivery before :meth:`TransactionalProducer.room` waits."""
+
+    def batch_bytes_of(self, topic: str) -> int:
+        """Return the size of batches for a topic: what does not shrink when it is compressed fits too."""
+        limit = None if self.limits is None else self.limits.known.get(topic)
+        return self.batch_bytes if limit is None else min(self.batch_bytes, limit - limit // 32)
 
 
 class TransactionalProducer:
@@ -135,11 +143,14 @@ class TransactionalProducer:
         Does not wait; see :meth:`room`. Works through the records once, about a microsecond each.
 
         Raises:
+            TooLargeError: see :meth:`headrace.kafka.limits.TopicLimits.check`. Abort.
             BrokerError: something queued before could not be delivered. Abort.
         """
         self._require(State.OPEN)
         self._raise_failed_delivery()
-        batches = build(columns, self._compression, self._options.batch_bytes, transactional=True)
+        batches = build(columns, self._compression, self._options.batch_bytes_of(topic), transactional=True)
+        if self._options.limits is not None:
+            self._options.limits.check(topic, batches)
         self._delivery.add(Partition(topic, partition), batches)
 
     async def room(self) -> None:

@@ -21,7 +21,8 @@ Row = tuple[Any, ...]
 """(event time, own watermark, bound, key tuple, columns ...), as generated code sends and takes it."""
 
 VERSION = 1
-_ROWS = 4000  # in one part: well below the largest record that brokers take
+_ROWS = 4000  # in one record
+_BYTES = 500_000  # of one record with several rows: well below the largest that brokers take
 
 
 class Part(NamedTuple):
@@ -48,7 +49,13 @@ class RowCodec:
 
     def encode(self, parts: Sequence[Part]) -> list[bytes]:
         """Return record values: as many as are needed to keep each small."""
-        return [self._value(portion) for portion in _portions(parts)]
+        return [value for portion in _portions(parts, _ROWS) for value in self._small(portion)]
+
+    def _small(self, parts: list[Part]) -> list[bytes]:
+        value, count = self._value(parts), sum(len(part.rows) for part in parts)
+        if len(value) <= _BYTES or count < 2:  # noqa: PLR2004
+            return [value]
+        return [small for half in _portions(parts, -(-count // 2)) for small in self._small(half)]
 
     def _value(self, parts: list[Part]) -> bytes:
         try:
@@ -79,8 +86,8 @@ def _tupled(row: list[Any]) -> Row:
     return (*row[:3], tuple(row[3]), *row[4:])
 
 
-def _portions(parts: Sequence[Part]) -> Iterator[list[Part]]:
-    """Cut what is long.
+def _portions(parts: Sequence[Part], most: int) -> Iterator[list[Part]]:
+    """Cut what has more rows.
 
     A watermark counts behind the rows that came before it: the pieces before the last get the lowest, which moves none.
     """
@@ -88,8 +95,8 @@ def _portions(parts: Sequence[Part]) -> Iterator[list[Part]]:
     count = 0
     for part in parts:
         rows = part.rows
-        while count + len(rows) > _ROWS:
-            room = _ROWS - count
+        while count + len(rows) > most:
+            room = most - count
             portion.append(part._replace(watermark_ms=START_OF_TIME_MS, rows=rows[:room]))
             yield portion
             portion, count, rows = [], 0, rows[room:]

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from headrace.errors import ConfigError
 from headrace.kafka.layout import Changelog, Component, Layout
+from headrace.kafka.limits import USUAL_BYTES
 from headrace.kafka.settings import FleetSettings
 from headrace.kafka.topics_admin import TopicAdmin, TopicInfo, TopicSpec
 from headrace.plan import Plan
@@ -18,8 +19,6 @@ _log = logging.getLogger("headrace.topics")
 _POLL_S = 0.5
 _DAY_MS = 86_400_000
 _FOR_EVER = -1
-USUAL_BYTES = 1_048_588
-"""Kafka's default of max.message.bytes."""
 _HEADERS_BYTES = 1 << 16
 """What a record of ours may have beside the bytes of one that came in: the headers of a dead letter, a key."""
 _COMPACT_SEGMENT_MS = 6 * 3_600_000  # compaction leaves the open segment alone

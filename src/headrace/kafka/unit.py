@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import Enum
+from itertools import chain
 from typing import Any, NamedTuple
 
 from headrace.errors import InternalError
@@ -31,6 +32,7 @@ from headrace.time.watermark import Channel
 from headrace.topology.nodes import Source
 
 _log = logging.getLogger("headrace.fleet")
+_MEASURED = 32  # records at least, of a batch
 _RECORD_BYTES = 100  # about what a record takes in memory beside its value
 
 
@@ -123,7 +125,6 @@ class Unit:
         self.tasks: dict[TaskId, Task] = {}
         self._ways: dict[str, list[_Way]] = {topic: [] for topic in topics}
         self._waiting: dict[str, deque[Fetched]] = {topic: deque() for topic in topics}
-        self._waiting_bytes = 0
         self._waited_since: float | None = None
         self._sent: dict[tuple[TaskId, str], tuple[int, bool]] = {}
         self.any_order = not component.ordered
@@ -184,11 +185,9 @@ class Unit:
         """Process a batch, or keep it until its turn; False: it is not the next one, and was left alone."""
         if batch.first_offset != self.next_offset(batch.topic):
             return False
-        size = _bytes(batch)
-        self.bytes_in += size
+        self.bytes_in += _bytes(batch)
         if self.merging:
             self._waiting[batch.topic].append(batch)
-            self._waiting_bytes += size
             self._waited_since = self._waited_since or time.monotonic()
         else:
             self._process(batch)
@@ -238,7 +237,6 @@ class Unit:
             now, later = _split(batch, min(others)) if others else (batch, None)
             if later is not None:
                 ready[topic].appendleft(later)
-            self._waiting_bytes -= _bytes(now)
             self._process(now)
 
     def _process(self, batch: Fetched) -> None:
@@ -350,16 +348,14 @@ class Unit:
         made = sum(task.output_bytes for task in self.tasks.values())
         if any(exchange.waiting for task in self.tasks.values() for exchange in task.exchanges):
             made = max(made, self.bytes_in - self._cut_at)  # rows hold what they were made of
-        return self._waiting_bytes + made
+        return made + sum(map(_bytes, chain.from_iterable(self._waiting.values())))
 
 
 def _bytes(batch: Fetched) -> int:
-    """Return about how many bytes a batch takes in memory."""
-    try:
-        size = sum(map(len, batch.values))  # type: ignore[arg-type]
-    except TypeError:  # some have no value
-        size = sum(len(value) for value in batch.values if value is not None)
-    return size + len(batch.values) * _RECORD_BYTES
+    """Return about how many bytes a batch takes in memory, by some of its records if there are many."""
+    some = batch.values[:: len(batch.values) // _MEASURED or 1]
+    size = sum(len(value) for value in some if value is not None)
+    return len(batch.values) * _RECORD_BYTES + (size * len(batch.values) // len(some) if some else 0)
 
 
 def _first_time(batch: Fetched) -> int:

@@ -23,6 +23,7 @@ from headrace.time.watermark import Channel, Watermarks
 from headrace.topology.nodes import OnError
 
 _OVERHEAD, _ROW_BYTES = 100, 300  # of a record and of a row in memory, beside the bytes of the value
+_STRIDE, _FEW, _LARGE = 8, 500, 1000
 _MEMO_LIMIT = 200_000  # keys whose partition is remembered: about 20 MB
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
@@ -47,10 +48,16 @@ class SinkBuffer:
         self._measured = self._bytes = 0
 
     def measure(self) -> int:
-        """Return about how many bytes are in memory. Looks at each value once, however often it is asked."""
-        new = self.values[self._measured :]
-        self._measured += len(new)
-        self._bytes += sum(map(len, new)) + len(new) * _OVERHEAD
+        """Return about how many bytes are in memory: by all values if they are few or large, else by every 8th.
+
+        Looks at each once, however often it is asked.
+        """
+        count = len(self.values) - self._measured
+        size = sum(map(len, self.values[self._measured :: _STRIDE])) * _STRIDE
+        if count < _FEW or size > count * _LARGE:
+            size = sum(map(len, self.values[self._measured :]))
+        self._measured += count
+        self._bytes += size + count * _OVERHEAD
         return self._bytes
 
 
@@ -117,6 +124,10 @@ class Original:
     key: bytes | None
     value: bytes
     headers: Headers = ()
+
+
+OutputRecord = tuple[int, bytes | None, bytes, Headers]
+"""A record on its way out: event time, key, value, headers."""
 
 
 @dataclass(slots=True)
@@ -263,6 +274,11 @@ class Task:
         """Take a row out that a handler failed on for good."""
         original = Original(step, f"{step} (handler)", self.partition, -1, time_ms, None, _text(row))
         self._settle(error, step, original)
+
+    def fail_output(self, error: DataError, step: str, topic: str, record: OutputRecord) -> None:
+        """Take a record out that a sink has made and its topic does not take."""
+        time_ms, key, value, headers = record
+        self._settle(error, step, Original(step, f"{topic} (output)", self.partition, -1, time_ms, key, value, headers))
 
     def _fail(self, error: Exception, original: Original) -> None:
         if isinstance(error, HeadraceError) and not isinstance(error, DataError):
