@@ -103,8 +103,8 @@ class Expected:
     def _visit(self, partition: int, order: In) -> None:
         key = (partition, order.user)
         visit = self._open.get(key)
-        # Exactly a gap later the watermark, which is the order's own time, has closed the session.
-        if visit is not None and order.at < visit[3] + GAP_MS:
+        # Exactly a gap later it is the same session still: the gap is inclusive.
+        if visit is not None and order.at <= visit[3] + GAP_MS:
             visit[0] += 1
             visit[1] += order.amount
             visit[3] = order.at
@@ -116,7 +116,7 @@ class Expected:
     def close(self) -> None:
         """End the sessions that the last records close."""
         for (partition, user), visit in self._open.items():
-            if visit[3] + GAP_MS <= self.watermarks[partition]:
+            if visit[3] + GAP_MS < self.watermarks[partition]:
                 self.visits.add(Visit(user, *visit))
 
 

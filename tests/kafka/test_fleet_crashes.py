@@ -19,13 +19,14 @@ def test_a_crash_at_any_step_of_a_commit_leaves_nothing_or_a_committed_transacti
     bootstrap: str, tmp_path: Path
 ) -> None:
     with FleetUnderProof(bootstrap, tmp_path, settings=SETTINGS) as fleet:
-        _, victim = fleet.start("steady", "victim")
+        steady, victim = fleet.start("steady", "victim")
         victim.kill()
         for _ in range(5 if SOAK else 1):
             for step in (*COMMIT_STEPS, "ending"):
                 victim.start("--crash", f"{step}:8")
                 assert victim.ended() == CRASHED, victim.log[-3000:]
                 fleet.measured(f"crash at {step!r}", SESSION_S + 5)
+        assert steady.counters["fenced_workers"] >= 1, "transactions that a dead worker left open were aborted"
         victim.start()
         fleet.end()
 

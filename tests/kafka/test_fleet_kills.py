@@ -49,6 +49,7 @@ def test_a_zombie_writes_nothing_and_recovers_by_itself(bootstrap: str, tmp_path
             zombie.signal(signal.SIGCONT)
             fleet.joined(zombie)
             fleet.measured("the zombie comes back", 5)
+            assert zombie.counters["reopened"] >= 1, "what it had in hand was dropped, and is read anew"
         other.stop()
         fleet.measured("the zombie is alone", 5)
         assert zombie.running
