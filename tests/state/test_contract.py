@@ -90,7 +90,6 @@ def test_what_a_later_batch_deletes_is_gone_whoever_put_it(backend: Backend) -> 
     assert list(backend.store("s").scan()) == [(b"changed", b"2"), (b"kept", b"1"), (b"new", b"3")]
 
 
-
 @pytest.mark.parametrize(
     ("start", "end", "keys"),
     [
