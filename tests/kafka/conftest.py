@@ -9,28 +9,9 @@ from pathlib import Path
 from typing import NoReturn
 
 import pytest
-from _pytest.runner import runtestprotocol
 
 from tests.kafka.broker import Broker, Cluster
 from tests.kafka.install import Unavailable
-
-_TRIES = 3
-
-
-def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Give a test on a real broker further tries: on a machine that does much else, seconds turn into minutes."""
-    if not {"kafka", "parity"} & set(item.path.parts):
-        return None
-    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    for left in reversed(range(_TRIES)):
-        reports = runtestprotocol(item, nextitem=nextitem, log=False)
-        if not left or not any(report.failed for report in reports):
-            break
-        print(f"{item.nodeid} failed, {left} tries left", flush=True)
-    for report in reports:
-        item.ihook.pytest_runtest_logreport(report=report)
-    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
-    return True
 
 
 def _unavailable(error: Unavailable) -> NoReturn:
