@@ -20,7 +20,7 @@ from tests.kafka.test_fleet_kills import SESSION_S, SETTINGS
 MISSED_S = 9
 """After that many seconds the brokers take one of them for dead (``broker.session.timeout.ms``)."""
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(3600 if SOAK else 300)]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(3600 if SOAK else 600)]
 
 
 def test_workers_outlive_a_restart_of_the_broker(own_broker: Broker, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.kafka.fleet_harness import SOAK, FleetUnderProof, Worker
 from tests.kafka.fleet_worker import COMMIT_STEPS, CRASHED
 from tests.kafka.test_fleet_kills import SESSION_S, SETTINGS
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(3600 if SOAK else 300)]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(3600 if SOAK else 600)]
 
 
 def test_a_crash_at_any_step_of_a_commit_leaves_nothing_or_a_committed_transaction(

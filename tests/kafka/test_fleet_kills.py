@@ -18,7 +18,7 @@ KILLS = 30 if SOAK else 5
 SESSION_S = 10.0 if SOAK else 6.0
 SETTINGS = {"session_timeout": f"{SESSION_S:g}s"}
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(3600 if SOAK else 300)]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(3600 if SOAK else 600)]
 
 
 def test_nothing_is_lost_and_nothing_is_twice_when_workers_are_killed(bootstrap: str, tmp_path: Path) -> None:
@@ -47,10 +47,9 @@ def test_a_zombie_writes_nothing_and_recovers_by_itself(bootstrap: str, tmp_path
             fleet.measured("frozen past its session", SESSION_S + 5)
             (zombie.directory / "counters").unlink(missing_ok=True)
             zombie.signal(signal.SIGCONT)
+            fleet.counted(zombie, "reopened")  # what it had in hand was dropped, and is read anew
             fleet.joined(zombie)
-            fleet.counted(zombie, "reopened")
             fleet.measured("the zombie comes back", 5)
-            assert zombie.counters["reopened"] >= 1, "what it had in hand was dropped, and is read anew"
         other.stop()
         fleet.measured("the zombie is alone", 5)
         assert zombie.running
