@@ -6,19 +6,12 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
 from tests.kafka.broker import Broker, Cluster
 from tests.kafka.install import Unavailable
-
-
-def _unavailable(error: Unavailable) -> NoReturn:
-    """Skip; on CI fail, where a skipped test would be a promise that nobody checks."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"no broker: {error}")
-    pytest.skip(f"no broker: {error}")
+from tests.skips import cannot
 
 
 def _owner() -> int:
@@ -42,7 +35,7 @@ def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         broker = _shared_broker(shared)
     except Unavailable as error:
-        _unavailable(error)
+        cannot(f"no broker: {error}")
     yield broker.bootstrap
     if not distributed:  # else another process may still use it: the guard stops it after the last
         broker.kill()
@@ -67,7 +60,7 @@ def own_broker(tmp_path: Path) -> Iterator[Broker]:
     try:
         broker.start()
     except Unavailable as error:
-        _unavailable(error)
+        cannot(f"no broker: {error}")
     yield broker
     broker.kill()
 
@@ -78,6 +71,6 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     try:
         made = Cluster(tmp_path / "cluster", owner=_owner()).start()
     except Unavailable as error:
-        _unavailable(error)
+        cannot(f"no broker: {error}")
     yield made
     made.stop()
