@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from tests.cli.commands import ORDERS, command, environment, headrace, running
+from tests.skips import cannot
 
 INPUT = ("--input", "orders=orders.ndjson")
 NDJSON = {"content-type": "application/x-ndjson"}
@@ -305,7 +306,7 @@ def _disk(place: Path, size: str) -> Iterator[None]:
     try:
         _mount("-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place))
     except (OSError, subprocess.CalledProcessError) as error:
-        pytest.skip(f"mounting a small file system takes root: {error}")
+        cannot(f"mounting a small file system takes root: {error}")
     try:
         yield
     finally:

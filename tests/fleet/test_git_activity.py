@@ -4,9 +4,8 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from headrace.testing import TopologyDriver
+from tests.skips import cannot
 from topologies import git_activity
 
 FORMAT = '{"commit":"%H","author":"%ae","time":"%cI"}'
@@ -46,8 +45,10 @@ def test_a_line_that_is_no_commit_is_a_dead_letter() -> None:
     assert [letter.offset for letter in driver.dead_letters()] == [0, 2]
 
 
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 def test_every_commit_of_a_real_history_is_counted(tmp_path: Path) -> None:
+    if shutil.which("git") is None:
+        cannot("git is not installed")
+
     def git(*arguments: str, at: int = 0) -> str:
         date = f"{1_700_000_000 + at} +0100"
         environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin:/usr/local/bin", "GIT_COMMITTER_DATE": date}

@@ -6,38 +6,12 @@ import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
-from _pytest.runner import runtestprotocol
 
 from tests.kafka.broker import Broker, Cluster
 from tests.kafka.install import Unavailable
-
-_TRIES = 3
-
-
-def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """Give a test on a real broker further tries: on a machine that does much else, seconds turn into minutes."""
-    if not {"kafka", "parity"} & set(item.path.parts):
-        return None
-    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
-    for left in reversed(range(_TRIES)):
-        reports = runtestprotocol(item, nextitem=nextitem, log=False)
-        if not left or not any(report.failed for report in reports):
-            break
-        print(f"{item.nodeid} failed, {left} tries left", flush=True)
-    for report in reports:
-        item.ihook.pytest_runtest_logreport(report=report)
-    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
-    return True
-
-
-def _unavailable(error: Unavailable) -> NoReturn:
-    """Skip; on CI fail, where a skipped test would be a promise that nobody checks."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"no broker: {error}")
-    pytest.skip(f"no broker: {error}")
+from tests.skips import cannot
 
 
 def _owner() -> int:
@@ -61,7 +35,7 @@ def bootstrap(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     try:
         broker = _shared_broker(shared)
     except Unavailable as error:
-        _unavailable(error)
+        cannot(f"no broker: {error}")
     yield broker.bootstrap
     if not distributed:  # else another process may still use it: the guard stops it after the last
         broker.kill()
@@ -86,7 +60,7 @@ def own_broker(tmp_path: Path) -> Iterator[Broker]:
     try:
         broker.start()
     except Unavailable as error:
-        _unavailable(error)
+        cannot(f"no broker: {error}")
     yield broker
     broker.kill()
 
@@ -97,6 +71,6 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     try:
         made = Cluster(tmp_path / "cluster", owner=_owner()).start()
     except Unavailable as error:
-        _unavailable(error)
+        cannot(f"no broker: {error}")
     yield made
     made.stop()

@@ -1,6 +1,7 @@
 """A worker of the fleet under proof: ``python -m tests.kafka.fleet_worker`` in a process of its own.
 
-``--crash STEP:N`` ends the process, as a kill would, when it comes to a step of a commit or restore for the Nth time.
+``--crash STEP:N`` ends the process, as a kill would, when it comes to a step of a commit or restore for the Nth time;
+``--freeze STEP:N`` stops it there. ``--hold FILE`` holds up the restore of every partition 0 while the file is there.
 """
 
 from __future__ import annotations
@@ -9,7 +10,8 @@ import argparse
 import asyncio
 import logging
 import os
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +19,11 @@ from headrace.kafka import restoring
 from headrace.kafka.checkpoint import Transactions
 from headrace.kafka.fleet import Fleet
 from headrace.kafka.installation import Installation
+from headrace.kafka.model import Partition
 from headrace.kafka.producing import TransactionalProducer
+from headrace.kafka.restoring import Restorer
 from headrace.kafka.settings import FleetSettings
+from headrace.kafka.unit import State
 from headrace.kafka.worker import run_worker
 from headrace.plan import compile_plan
 from headrace.state.overlay import OverlayBackend
@@ -42,23 +47,47 @@ def crash_at(point: str, number: int) -> None:
     if point == "ending":  # the request is on its way, and nobody is there for the answer
         _crash_while_ending(number)
     elif point == "restoring":
-        restoring.replay = _crashing(restoring.replay, number)
+        restoring.replay = _at(number, restoring.replay, _crash)
     else:
         owner, name = COMMIT_STEPS[point]
-        setattr(owner, name, _crashing(getattr(owner, name), number))
+        setattr(owner, name, _at(number, getattr(owner, name), _crash))
 
 
-def _crashing(function: Callable[..., Any], number: int) -> Callable[..., Any]:
+def freeze_at(point: str, number: int) -> None:
+    """Have this process stop itself, until it gets a SIGCONT."""
+    owner, name = COMMIT_STEPS[point]
+    setattr(owner, name, _at(number, getattr(owner, name), lambda: os.kill(os.getpid(), signal.SIGSTOP)))
+
+
+def hold_restores(file: Path) -> None:
+    """Let no restore of a partition 0 come to its end while the file is there."""
+    restore = Restorer.restore
+
+    async def held(self: Restorer, partitions: Iterable[Partition]) -> None:
+        partitions = list(partitions)
+        while any(partition.partition == 0 for partition in partitions) and os.path.exists(file):  # noqa: ASYNC110, ASYNC240, PTH110
+            await asyncio.sleep(0.05)
+        await restore(self, partitions)
+
+    Restorer.restore = held  # type: ignore[method-assign]
+
+
+def _crash() -> None:
+    os._exit(CRASHED)
+
+
+def _at(number: int, function: Callable[..., Any], happen: Callable[[], None]) -> Callable[..., Any]:
+    """Return a function that has something happen before its call of this number."""
     left = number
 
-    def crashing(*args: Any, **kwargs: Any) -> Any:
+    def changed(*args: Any, **kwargs: Any) -> Any:
         nonlocal left
         left -= 1
-        if left <= 0:
-            os._exit(CRASHED)
+        if left == 0:
+            happen()
         return function(*args, **kwargs)
 
-    return crashing
+    return changed
 
 
 def _crash_while_ending(number: int) -> None:
@@ -88,7 +117,9 @@ async def _count(installation: Installation, file: Path | None) -> None:
         if fleet is not None:
             counters = fleet.counters
             texts = [f"{name}={getattr(counters, name)}" for name in type(counters).__slots__]
-            texts.append(f"wiped={fleet.restorer.wiped} restored={fleet.restorer.restored}")
+            restorer = fleet.restorer
+            restoring = sum(unit.state is State.RESTORING for unit in fleet.units.values())
+            texts.append(f"wiped={restorer.wiped} restored={restorer.restored} restoring={restoring}")
             new = file.with_suffix(".new")  # renamed when it is whole: who reads it never sees half of it
             new.write_text(" ".join(texts))
             new.replace(file)
@@ -101,6 +132,8 @@ def main() -> None:
     for name in ("brokers", "run", "worker", "state"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--crash", default="")
+    parser.add_argument("--freeze", default="")
+    parser.add_argument("--hold", type=Path)
     parser.add_argument("--counters", type=Path)
     parser.add_argument("--set", action="append", default=[], help="a setting, as name=value")
     parser.add_argument("--on-error", default="dead_letter")
@@ -108,9 +141,12 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(levelname)s %(message)s")
     for noisy in ("aiokafka", "faust", "mode"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    if args.crash:
-        point, _, number = args.crash.partition(":")
-        crash_at(point, int(number or 1))
+    for text, put in ((args.crash, crash_at), (args.freeze, freeze_at)):
+        point, _, number = text.partition(":")
+        if point:
+            put(point, int(number or 1))
+    if args.hold:
+        hold_restores(args.hold)
     names = Names(args.run)
     settings = FleetSettings.of(
         brokers=args.brokers,

@@ -19,6 +19,7 @@ from headrace.kafka.offsets import End, committed, list_offsets
 from headrace.kafka.topics_admin import TopicAdmin, TopicSpec
 from tests.cli.commands import Done, command, environment, headrace
 from tests.kafka.support import NOBODY, client, producer, read, run, unique
+from tests.kafka.tries import TooSlow
 
 SHOP = """
 from pydantic import BaseModel, Field
@@ -198,8 +199,10 @@ class Process:
         """Wait for a text in what it has logged."""
         end = time.monotonic() + seconds
         while self.log.count(text) < times:
-            assert time.monotonic() < end, f"no {text!r} in:\n{self.log}"
             assert self.process.poll() is None, f"ended before {text!r}:\n{self.log}"
+            if time.monotonic() > end:
+                msg = f"no {text!r} in:\n{self.log}"
+                raise TooSlow(msg)
             time.sleep(0.05)
 
     def stop(self, number: int, seconds: float = 60) -> int:

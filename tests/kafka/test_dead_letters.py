@@ -168,6 +168,20 @@ def test_records_that_are_too_large_for_where_they_go_stop_no_worker(
     assert ("1 cannot be replayed: shortened, the record was too large" in done.err) is made_before
 
 
+def test_a_record_without_a_value_is_replayed_without_one(tmp_path: Path, bootstrap: str) -> None:
+    shop = make_shop(tmp_path, bootstrap)
+    shop.write({1: Columns([None, b""], [1_000, 2_000], [b"k1", b"k2"])})
+    with started(shop, "worker", "shop.py", "--state-dir", "state") as worker:
+        worker.until("running: ")
+        shop.until_read(2)
+        assert worker.stop(signal.SIGTERM) == 0
+    assert [letter.value for letter in read_all(shop)] == [None, b""]
+    shown = shop.run("dlq", "show", shop.name, f"{shop.orders}-1@0").out
+    assert "the record has no value" in shown
+    assert shop.run("dlq", "replay", shop.name).err == "replayed 2\n"
+    assert [(key, value) for _, key, value, _ in replayed(shop)] == [(b"k1", None), (b"k2", b"")]
+
+
 def fill_letters(shop: Shop, count: int, *, derived: int = 0) -> None:
     """Write letters as a worker does, into a topic that a worker has made."""
 

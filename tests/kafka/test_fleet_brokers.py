@@ -17,20 +17,25 @@ from tests.kafka.proxy import Proxy
 from tests.kafka.support import client
 from tests.kafka.test_fleet_kills import SESSION_S, SETTINGS
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(3600 if SOAK else 300)]
+MISSED_S = 9
+"""After that many seconds the brokers take one of them for dead (``broker.session.timeout.ms``)."""
+
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(3600 if SOAK else 600)]
 
 
 def test_workers_outlive_a_restart_of_the_broker(own_broker: Broker, tmp_path: Path) -> None:
     with FleetUnderProof(own_broker.bootstrap, tmp_path / "fleet", settings=SETTINGS) as fleet:
         workers = fleet.start("a", "b")
         for _ in range(3 if SOAK else 1):
+            began = time.monotonic()
             own_broker.restart()
-            fleet.measured("broker restarted")
+            fleet.measured("broker restarted", time.monotonic() - began + SESSION_S + 5)
+            began = time.monotonic()
             own_broker.kill()
             own_broker.start()
-            fleet.measured("broker killed, and started")
+            fleet.measured("broker killed, and started", time.monotonic() - began + SESSION_S + 5)
         assert all(worker.running for worker in workers)
-        fleet.end()
+        fleet.end(kept=0)
 
 
 def test_workers_outlive_a_frozen_broker_and_do_not_take_it_for_silence(
@@ -45,7 +50,7 @@ def test_workers_outlive_a_frozen_broker_and_do_not_take_it_for_silence(
             own_broker.resume()
             fleet.measured(f"broker frozen for {seconds} s", seconds + SESSION_S + 5)
         assert all(worker.running for worker in workers)
-        fleet.end()
+        fleet.end(kept=0)
 
 
 def test_workers_outlive_the_loss_of_a_leader(cluster: Cluster, tmp_path: Path) -> None:
@@ -55,11 +60,11 @@ def test_workers_outlive_the_loss_of_a_leader(cluster: Cluster, tmp_path: Path) 
             place = Partition(fleet.names.orders, number)
             node = asyncio.run(_leader(cluster.bootstrap, place))
             cluster.broker(node).kill()
-            fleet.measured(f"leader {node} killed")
+            fleet.measured(f"leader {node} killed", MISSED_S + SESSION_S + 5)
             cluster.broker(node).start()
-            fleet.measured(f"broker {node} back")
+            fleet.measured(f"broker {node} back", 5)
         assert all(worker.running for worker in workers)
-        fleet.end()
+        fleet.end(kept=0)
 
 
 async def _leader(bootstrap: str, place: Partition) -> int:
@@ -106,6 +111,8 @@ def test_a_worker_that_is_cut_off_writes_nothing_and_comes_back(
             proxy.join()
             (distant.directory / "counters").unlink(missing_ok=True)
             fleet.joined(distant)
+            if seconds > SESSION_S:
+                fleet.counted(distant, "reopened")
             fleet.measured("back on the network", SESSION_S + 5)
         assert near.stop() == 0
         fleet.measured("the one that was cut off is alone", 5)

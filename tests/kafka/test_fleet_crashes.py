@@ -12,7 +12,7 @@ from tests.kafka.fleet_harness import SOAK, FleetUnderProof, Worker
 from tests.kafka.fleet_worker import COMMIT_STEPS, CRASHED
 from tests.kafka.test_fleet_kills import SESSION_S, SETTINGS
 
-pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(3600 if SOAK else 300)]
+pytestmark = [pytest.mark.slow, pytest.mark.faults, pytest.mark.timeout(3600 if SOAK else 600)]
 
 
 def test_a_crash_at_any_step_of_a_commit_leaves_nothing_or_a_committed_transaction(
@@ -46,6 +46,47 @@ def test_a_crash_in_the_middle_of_a_restore_is_a_restore_begun_anew(bootstrap: s
         fleet.end()
 
 
+def test_a_long_restore_blocks_neither_other_tasks_nor_the_next_rebalance(bootstrap: str, tmp_path: Path) -> None:
+    hold = tmp_path / "hold"
+    with FleetUnderProof(bootstrap, tmp_path, settings=SETTINGS) as fleet:
+        (worker,) = fleet.start("only")
+        time.sleep(2)
+        worker.kill()
+        fleet.wipe("only")
+        hold.touch()
+        time.sleep(1)
+        before = fleet.positions()
+        others = range(1, fleet.partitions)
+        fleet.joined(worker.start("--hold", str(hold)))
+        fleet.moving(*others)
+        assert worker.counters["restoring"]
+        newcomer = fleet.worker("newcomer").start("--hold", str(hold))
+        fleet.joined(newcomer)
+        fleet.moving(*others)
+        assert worker.counters["restoring"] + newcomer.counters["restoring"]
+        after = fleet.positions()
+        assert all((after[place] == before[place]) == (place.partition == 0) for place in before)
+        hold.unlink()
+        fleet.moving()
+        fleet.end()
+
+
+def test_who_takes_over_from_a_standby_replays_little(bootstrap: str, tmp_path: Path) -> None:
+    with FleetUnderProof(bootstrap, tmp_path, settings={**SETTINGS, "standbys": "1"}) as fleet:
+        owner, heir = fleet.start("owner", "heir")
+        time.sleep(8)
+        before = heir.counters["restored"]
+        owner.kill()
+        fleet.measured("kill -9, a standby takes over", SESSION_S + 5)
+        time.sleep(1)
+        replayed = heir.counters["restored"] - before
+        length = fleet.changelogs()
+        print(f"{replayed:,} of {length:,} records of the changelogs replayed")
+        assert before > 0
+        assert replayed < length / 10
+        fleet.end()
+
+
 def test_state_that_is_gone_damaged_or_anothers_is_built_anew(bootstrap: str, tmp_path: Path) -> None:
     with FleetUnderProof(bootstrap, tmp_path, settings=SETTINGS) as fleet:
         a, b = fleet.start("a", "b")
@@ -57,7 +98,8 @@ def test_state_that_is_gone_damaged_or_anothers_is_built_anew(bootstrap: str, tm
             for worker in (a, b):
                 worker.start()
             fleet.joined(a, b)
-            fleet.measured(f"{damage.__name__}: {a.counters['wiped']} wiped, {a.counters['restored']} restored")
+            told = f"{damage.__name__}: {a.counters['wiped']} wiped, {a.counters['restored']} restored"
+            fleet.measured(told, SESSION_S + 5)
             if damage in (_truncate, _garble):
                 assert a.counters["wiped"]
             time.sleep(1)

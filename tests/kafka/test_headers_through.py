@@ -23,6 +23,8 @@ topology = Topology("{name}")
 paid = topology.source("paid", topic="{name}.orders", schema=Paid)
 paid.filter("some", col.amount > 0).sink("raw", topic="{name}.raw")
 paid.select("row", col.amount).sink("made", topic="{name}.made")
+by_amount = paid.group_by("by-amount", col.amount).stream()
+by_amount.select("moved-row", col.amount).sink("moved", topic="{name}.moved")
 """
 
 
@@ -46,6 +48,8 @@ def test_events_in_binary_mode_are_read_and_headers_go_on(shop: Shop) -> None:
     assert dict(raw_headers) == dict([TRACE, ("content-type", b"application/cloudevents+json")])
     ((_, _, made, made_headers),) = shop.records(f"{shop.name}.made")
     assert (json.loads(made or b""), list(made_headers)) == ({"amount": 5}, [TRACE])
+    ((_, _, moved, moved_headers),) = shop.records(f"{shop.name}.moved")
+    assert (json.loads(moved or b""), list(moved_headers)) == ({"amount": 5}, [TRACE])
     letters = shop.records(shop.letters)
     assert [value for _, _, value, _ in letters] == values[1:], "untouched"
     assert all(list(found[: len(BINARY)]) == BINARY for _, _, _, found in letters)

@@ -76,14 +76,20 @@ def test_what_comes_after_it_counts_again() -> None:
 
 def test_without_a_key_or_without_a_table_it_is_a_dead_letter() -> None:
     unit = unit_of(declared(), MemoryBackend())
-    unit.take(fetched(stock(3), (None, None)))
+    unit.take(fetched(stock(3), (None, None), (None, b"")))
     topology = Topology("shop")
     topology.source("stock", topic="stock", schema=Stock).select("s", col.left).sink("out", topic="out")
     other = unit_of(topology, MemoryBackend())
     other.take(fetched((b"tea", None), stock(4)))
     for found in (unit, other):
         (task,) = found.tasks.values()
-        assert [letter.value for letter in task.dead_letters] == [b""]
+        letter, *others = task.dead_letters
+        assert letter.value is None
+        assert letter.message == (
+            "the record has no value: that removes a row only from a table right behind a source whose key= is the "
+            "group_by's one column, of text or whole numbers, and only if the record has such a key"
+        )
+        assert [other.value for other in others] == [b""] * (found is unit), "an empty value is a value"
     (task,) = other.tasks.values()
     assert task.sinks[0].values == [b'{"left":4}']
 

@@ -21,6 +21,7 @@ from headrace.kafka.topics_admin import TopicAdmin, TopicSpec
 from headrace.kafka.worker import make_app
 from headrace.runtime.tables import open_tables
 from tests.kafka.support import NOBODY, client, run, unique
+from tests.kafka.tries import TooSlow
 from tests.kafka.workers import until
 from tests.parity.job import Job, Letter, Phase, Record, Results, letter, row, table
 from tests.parity.reading import everything
@@ -127,7 +128,9 @@ class KafkaRun:
             before = None if missing else ends
             if before:
                 await fleet.checkpoint()  # what the broker calls committed this worker may not have settled yet
-            assert time.monotonic() < deadline, f"not read: {missing}"
+            if time.monotonic() > deadline:
+                msg = f"not read: {missing}"
+                raise TooSlow(msg)
             await asyncio.sleep(0.02)
 
     async def _read(self, installation: Installation) -> Results:

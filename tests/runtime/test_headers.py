@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from headrace import Topology, col
+from headrace import Topology, agg, col, tumbling
+from headrace.kafka.rows import Part, RowCodec
 from headrace.operators.build import generate
+from headrace.operators.heads import exchange_types
+from headrace.operators.traces import traced
 from headrace.plan import compile_plan
 from headrace.runtime.collect import Collector
 from headrace.runtime.records import Headers, Records
@@ -71,3 +74,58 @@ def test_untouched_records_keep_all_headers_and_new_ones_the_trace() -> None:
 def test_without_headers_nothing_is_kept_of_them() -> None:
     assert set(map(str, outputs(declared(), VALUES, None).values())) == {"None"}
     assert outputs(declared(), VALUES, [OTHERS] * 3)["made"] is None
+
+
+def moved(topology: Topology, values: list[bytes], headers: list[Headers] | None) -> dict[str, list[Headers] | None]:
+    """Return the headers of outputs by topic, of rows that go from task to task as Kafka carries them."""
+    plan = compile_plan(topology)
+    kept: dict[str, Kept] = {}
+    tasks = {}
+    for code in generate(plan):
+        tasks[code.agent] = Task(plan.name, code, 0, 1, MemoryBackend())
+    entry = plan.sources[0].id
+    channel = Channel(entry, 0, "t", 1 << 60, seen_at_ms=0)
+    first = tasks[next(agent.id for agent in plan.agents if entry in agent.heads)]
+    first.topics = {entry: "orders"}
+    first.watermarks.channels.append(channel)
+    first.feed(channel, entry, Records(values, None, [5] * len(values), headers), 5)
+    for agent in plan.agents:  # in topological order
+        for buffer in tasks[agent.id].exchanges:
+            step = plan.step(buffer.spec.step)
+            codec = RowCodec(*exchange_types(plan, step))
+            (part,) = codec.decode(*codec.encode([Part(0, 0, False, buffer.take()[0])]))
+            for to in (tasks[other.id] for other in plan.agents if step.id in other.heads):
+                own = Channel(step.id, 0, "t", 1 << 60, seen_at_ms=0)
+                to.watermarks.channels.append(own)
+                to.receive(own, step.id, part.rows)
+    Collector(plan, lambda topic: kept.setdefault(topic, Kept())).stage(list(tasks.values()), Batch())
+    return {topic: one.records[0].headers for topic, one in kept.items()}
+
+
+def regrouped() -> Topology:
+    topology = Topology("t")
+    orders = topology.source("orders", topic="orders", schema=Order)
+    by_id = orders.group_by("by-id", col.id)
+    by_id.stream().sink("grouped", topic="grouped")
+    by_id.stream().explode("each", col.items, name="item").group_by("by-item", col.item).stream().select(
+        "it", col.item
+    ).sink("twice", topic="twice")
+    return topology
+
+
+def test_the_trace_goes_along_with_rows_that_move_to_other_tasks() -> None:
+    found = moved(regrouped(), VALUES, [TRACE + OTHERS, OTHERS, TRACE + OTHERS])
+    assert found["grouped"] == [TRACE, (), TRACE]
+    assert found["twice"] == [TRACE, TRACE, TRACE]
+    assert set(moved(regrouped(), VALUES, None).values()) == {None}
+    assert set(moved(regrouped(), VALUES, [OTHERS] * 3).values()) == {None}
+
+
+def test_rows_that_only_keep_state_take_no_trace_along() -> None:
+    topology = Topology("t")
+    windows = topology.source("orders", topic="orders", schema=Order).group_by("by-id", col.id).window(tumbling("1m"))
+    counts = windows.aggregate("counts", n=agg.count())
+    counts.on_close().sink("out", topic="out")
+    assert traced(compile_plan(topology)) == frozenset()
+    counts.late().sink("too-late", topic="late")
+    assert traced(compile_plan(topology)) == {"by-id"}

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,9 @@ import pytest
 from headrace.errors import StateError, StateLocked
 from headrace.state.protocol import Batch
 from headrace.state.rocksdb import RocksBackend
+from tests.skips import cannot
+
+_NOBODY = 65534
 
 STORES = ("one", "two", "three")
 
@@ -56,12 +60,12 @@ def mount(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
             ["mount", "-t", "tmpfs", "-o", flags, "tmpfs", str(disk)], capture_output=True, text=True, check=False
         )
         if done.returncode:
-            pytest.skip(f"a small file system cannot be mounted here: {done.stderr.strip()}")
+            cannot(f"a small file system cannot be mounted here: {done.stderr.strip()}")
         mounted = True
         return disk
 
     if shutil.which("mount") is None:
-        pytest.skip("there is no mount command here")
+        cannot("there is no mount command here")
     yield mount
     if mounted:
         subprocess.run(["umount", "-l", str(disk)], check=True)
@@ -306,12 +310,17 @@ def test_a_read_only_file_system_is_named(mount: Callable[[str], Path]) -> None:
         )
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="permissions do not bind root")
-def test_a_directory_without_permission_is_named(tmp_path: Path) -> None:
-    tmp_path.chmod(0o500)
-    with pytest.raises(StateError, match="permission denied"):
-        RocksBackend(tmp_path / "data")
-    tmp_path.chmod(0o700)
+def test_a_directory_without_permission_is_named() -> None:
+    directory, user = Path(tempfile.mkdtemp()), os.geteuid()  # not in pytest's, that is open to its owner alone
+    directory.chmod(0o555)
+    if user == 0:  # whom permissions do not bind
+        os.seteuid(_NOBODY)
+    try:
+        with pytest.raises(StateError, match="permission denied"):
+            RocksBackend(directory / "data")
+    finally:
+        os.seteuid(user)
+        directory.rmdir()
 
 
 def damaged(path: Path) -> None:

@@ -77,7 +77,7 @@ def give_back(letters: list[DeadLetter], begin: int, came: Fetched) -> None:
         place = places.get(letter.offset)
         if place is not None and (letter.topic, letter.partition) == (came.topic, came.partition):
             headers: Any = () if came.headers is None else tuple(came.headers[place])
-            letters[number] = replace(letter, value=came.values[place] or b"", headers=headers)
+            letters[number] = replace(letter, value=came.values[place], headers=headers)
 
 
 def _attribute(name: str, text: str) -> str | int | bool:

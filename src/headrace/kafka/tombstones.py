@@ -21,6 +21,11 @@ from headrace.topology.operator import Port
 
 _PARSERS: dict[Kind, Callable[[bytes], Any]] = {Kind.STR: lambda key: key.decode(), Kind.INT: int}
 
+_NO_VALUE = (
+    "the record has no value: that removes a row only from a table right behind a source whose key= is the group_by's "
+    "one column, of text or whole numbers, and only if the record has such a key"
+)
+
 
 class Tombstones:
     """The tables right behind a source whose key is that of its records."""
@@ -63,6 +68,11 @@ def runs(batch: Fetched) -> list[tuple[int, int]]:
     """
     ends = [place for place, value in enumerate(batch.values) if value is None]
     return list(zip([0, *(end + 1 for end in ends)], [*ends, len(batch.values)], strict=True))
+
+
+def no_values(batch: Fetched) -> dict[int, str]:
+    """Return by place what is wrong with the records without a value, where they remove nothing."""
+    return {place: _NO_VALUE for place, value in enumerate(batch.values) if value is None}
 
 
 def _parser(dtype: DType) -> Callable[[bytes], Any] | None:

@@ -19,7 +19,7 @@ from headrace.kafka.layout import Component, Reading
 from headrace.kafka.model import Fetched, Partition, Position
 from headrace.kafka.notes import Note, is_coarse
 from headrace.kafka.rows import Part, RowCodec
-from headrace.kafka.tombstones import Tombstones, runs
+from headrace.kafka.tombstones import Tombstones, no_values, runs
 from headrace.operators.agent import AgentCode
 from headrace.operators.heads import exchange_types
 from headrace.operators.logic import NEVER_MS
@@ -269,12 +269,13 @@ class Unit:
         channel.position = batch.offsets[0]
         offsets = None if isinstance(batch.offsets, range) else batch.offsets
         headers: Any = batch.headers  # tuples, as ours are
-        # a record without a value is no record of a stream: the decoder's refusal makes it a dead letter
-        values = batch.values if None not in batch.values else [b"" if v is None else v for v in batch.values]
-        records = Records(values, batch.keys, batch.times, headers, offsets=offsets)  # type: ignore[arg-type]
+        # a record without a value is no record of a stream: it becomes a dead letter
+        faults = no_values(batch) if None in batch.values else None
+        values = [value or b"" for value in batch.values] if faults else batch.values
+        records = Records(values, batch.keys, batch.times, headers, faults, offsets)  # type: ignore[arg-type]
         way.task.feed(channel, way.reading.head.id, records, self._now_ms())
         channel.position = batch.next_offset
-        if batch is not came:
+        if batch is not came or faults:
             give_back(way.task.dead_letters, letters, came)
 
     def _receive(self, way: _Way, codec: RowCodec, batch: Fetched) -> None:

@@ -22,6 +22,7 @@ class Frame:
     by is ``code - constant``, that of the record's own input; ``bound`` is code of the lowest
     watermark of the task's other inputs. ``raw`` is the record's own bytes, as long as no step has changed it.
     ``headers`` is code of the headers of the batch, by place; None behind a step that keeps state: no record came in.
+    ``trace`` is code of the trace that came with a row from another task, as :mod:`headrace.operators.traces` packs it.
     ``used`` collects the record properties that the code reads: all frames of one function share it.
     """
 
@@ -35,6 +36,7 @@ class Frame:
     raw_key: str | None = None
     raw: str | None = None
     headers: str | None = None
+    trace: str | None = None
     metas: Mapping[str, Value] = field(default_factory=dict)
     origin: Frame | None = None
     aliases: Mapping[str, Path] = field(default_factory=dict)

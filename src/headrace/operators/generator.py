@@ -26,6 +26,7 @@ from headrace.operators.kind import Shape
 from headrace.operators.kinds import kind_of
 from headrace.operators.meetings import Meetings
 from headrace.operators.rows import row_function, rows_head
+from headrace.operators.traces import traced
 from headrace.operators.writer import Writer
 from headrace.plan.model import Agent, Plan, PlannedStep
 from headrace.topology.expr import Expr
@@ -62,6 +63,7 @@ class Generator:
         self.operators: dict[str, Shape] = {}
         self.delays = _delays(plan)
         self.meetings = Meetings(plan)
+        self.traced = traced(plan)
         self.prologue: list[str] = []
         self.failure = ""
         self.refire: str | None = None

@@ -7,11 +7,12 @@ from itertools import count, repeat
 from typing import TYPE_CHECKING
 
 from headrace.event import REFUSALS, compile_decoder
-from headrace.event.dtypes import INT, STR, TIMESTAMP, DType, Kind
+from headrace.event.dtypes import BYTES, INT, STR, TIMESTAMP, DType, Kind
 from headrace.event.schema import default_time
 from headrace.operators.clock import any_ms, event_time
 from headrace.operators.frame import Frame, Value, type_at
 from headrace.operators.keys import key_text
+from headrace.operators.traces import traced
 from headrace.plan.model import Plan, PlannedStep
 from headrace.plan.projection import Path
 from headrace.time.instants import MAX_TIME_MS, from_ms, to_ms
@@ -140,7 +141,8 @@ def exchange_head(g: Generator, step: PlannedStep, name: str) -> None:
     """Generate the loop over rows that other tasks sent: each carries its time, watermark and key."""
     w = g.writer
     paths = exchange_columns(g.plan, step)
-    fields = ["ts", "w", "b", "k", *(f"x{n}" for n in range(len(paths)))]
+    trace = "tr" if step.id in g.traced else None
+    fields = ["ts", "w", "b", "k", *(f"x{n}" for n in range(len(paths))), *filter(None, [trace])]
     types = dict(step.columns.fields)
     key = [(f"k{n}", dtype) for n, (_, dtype) in enumerate(step.key)]
     columns: dict[Path, Value] = {p: (f"x{n}", type_at(step.columns, p)) for n, p in enumerate(paths)}
@@ -151,7 +153,9 @@ def exchange_head(g: Generator, step: PlannedStep, name: str) -> None:
     whole = "k0" if len(key) == 1 else "k"
     metas |= {"time": ("_from_ms(ts)", TIMESTAMP), "key": (f"_key_text({whole})", STR)}
     bound = "(wm if wm < lim else lim)"
-    frame = Frame(step.columns, columns, "ts", ("own", 0), bound, key=tuple(key), key_code=whole, metas=metas)
+    frame = Frame(
+        step.columns, columns, "ts", ("own", 0), bound, key=tuple(key), key_code=whole, trace=trace, metas=metas
+    )
     g.refire = "nxt = t.next_ms"
     shown = ", ".join(f"{'.'.join(p)!r}: x{n}" for n, p in enumerate(paths))
     g.failure = f"t.fail_row(e, {step.id!r}, k, ts, {{{shown}}})"
@@ -185,5 +189,6 @@ def exchange_columns(plan: Plan, step: PlannedStep) -> list[Path]:
 
 
 def exchange_types(plan: Plan, step: PlannedStep) -> tuple[list[DType], list[DType]]:
-    """Return the types of the key columns and of the columns of a row that travels."""
-    return [dtype for _, dtype in step.key], [type_at(step.columns, path) for path in exchange_columns(plan, step)]
+    """Return the types of the key columns and of the columns of a row that travels, its trace among them."""
+    columns = [type_at(step.columns, path) for path in exchange_columns(plan, step)]
+    return [dtype for _, dtype in step.key], [*columns, *([BYTES] if step.id in traced(plan) else [])]

@@ -17,6 +17,7 @@ from headrace.operators.agent import ExchangeSpec, SinkSpec
 from headrace.operators.frame import Frame, Value, column_path
 from headrace.operators.heads import exchange_columns
 from headrace.operators.keys import canonical_decimal, checks, key_bytes, key_text, no_key
+from headrace.operators.traces import packed, trace_of, unpacked
 from headrace.plan.model import PlannedStep
 from headrace.topology.expr import Expr
 from headrace.topology.nodes import GroupBy, Handle, Sink
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from headrace.operators.generator import Generator
 
 _ESCAPED = re.compile(r'["\\\x00-\x1f]')  # characters that JSON escapes in a name
-_TRACE = frozenset({"traceparent", "tracestate", "baggage"})
 _LEGAL_TOPIC = re.compile(r"[A-Za-z0-9._-]{1,200}")
 encode_value = msgspec.json.Encoder(decimal_format="string").encode
 
@@ -78,11 +78,29 @@ def _exchange(g: Generator, step: PlannedStep) -> int:
 
 
 def _row(g: Generator, step: PlannedStep, frame: Frame, key: str) -> str:
-    """Return what travels: time, watermark, bound, key and columns."""
+    """Return what travels: time, watermark, bound, key, columns, and the trace where a sink takes it."""
     code, lag = frame.watermark
     watermark = f"{code} - {lag}" if lag else code
     columns = [frame.column(path)[0] for path in exchange_columns(g.plan, step)]
+    if step.id in g.traced:
+        columns.append(_travelling(g, frame))
     return ", ".join([frame.time, watermark, frame.bound, key, *columns])
+
+
+def _travelling(g: Generator, frame: Frame) -> str:
+    """Return code of the record's trace as it travels with a row."""
+    if frame.headers is None:
+        return frame.trace or "None"
+    g.names["_packed"] = packed
+    return f"(_packed({_own_headers(frame)}) if {frame.headers} else None)"
+
+
+def _own_headers(frame: Frame) -> str:
+    """Return code of the headers of the record at hand.
+
+    Looked up by place: a column more in the loop would cost all those records that have no headers.
+    """
+    return f"{frame.headers}[len(values) - it.__length_hint__() - 1]"
 
 
 def _emit_exchange(g: Generator, step: PlannedStep, frame: Frame) -> None:
@@ -132,22 +150,18 @@ def _pass_headers(g: Generator, index: int, frame: Frame) -> None:
     Bytes that are passed on untouched keep all of them. Of a record that was made anew they would say what is not so
     (its type, its encoding): it keeps only the trace that it belongs to.
     """
-    if frame.headers is None:
+    if frame.headers is None and frame.trace is None:
         return
     note, values = g.bind(f"t.sinks[{index}].headers.__setitem__", "sh"), g.bind(f"t.sinks[{index}].values", "sl")
-    # Looked up by place: a column more in the loop would cost all those records that have no headers.
-    own = f"{frame.headers}[len(values) - it.__length_hint__() - 1]"
+    if frame.headers is None:
+        g.names["_unpacked"] = unpacked
+        g.writer.line(f"if {frame.trace}: {note}(len({values}), _unpacked({frame.trace}))")
+        return
+    own = _own_headers(frame)
     if frame.raw is None:
         g.names["_trace"] = trace_of
         own = f"_trace({own})"
     g.writer.line(f"if {frame.headers} and (_h := {own}): {note}(len({values}), _h)")
-
-
-def trace_of(headers: Sequence[tuple[str, bytes]]) -> Sequence[tuple[str, bytes]]:
-    """Return the headers of W3C trace context and baggage."""
-    if len(headers) == 1 and headers[0][0] == "traceparent":
-        return headers
-    return tuple(header for header in headers if header[0] in _TRACE)
 
 
 @lru_cache(maxsize=10_000)

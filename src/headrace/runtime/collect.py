@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from headrace.errors import DataError
 from headrace.plan import Plan
@@ -164,8 +164,10 @@ def _shortened(letter: DeadLetter) -> DeadLetter:
 
 
 def _dead_letter_records(topology: str, letters: list[DeadLetter]) -> Records:
+    # A record on Kafka may have had no value, and a letter there may have none; elsewhere all have one.
+    values = cast("list[bytes]", [letter.value for letter in letters])
     return Records(
-        [letter.value for letter in letters],
+        values,
         [letter.key for letter in letters],
         [letter.time_ms for letter in letters],
         [_headers(topology, letter) for letter in letters],

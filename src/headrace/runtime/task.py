@@ -98,7 +98,10 @@ class ExchangeBuffer:
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A record that could not be processed, with the reason. ``value``, ``key`` and ``headers`` are its own."""
+    """A record that could not be processed, with the reason.
+
+    ``value``, ``key`` and ``headers`` are its own. ``value`` None: a record on Kafka had none.
+    """
 
     step: str
     topic: str
@@ -108,7 +111,7 @@ class DeadLetter:
     message: str
     time_ms: int
     key: bytes | None
-    value: bytes
+    value: bytes | None
     headers: Headers = ()
 
 
