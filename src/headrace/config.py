@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -15,6 +16,7 @@ from headrace.errors import ConfigError
 
 _UNITS_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0, "w": 604800.0}
 _PART = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d|w)")
+_CLOSE = 0.8  # of what difflib calls a ratio: above it names are the same but for a slip
 _SECRET = re.compile("pass|secret|token|pwd", re.IGNORECASE)
 
 
@@ -59,12 +61,21 @@ class Settings(BaseModel):
     def from_env(cls, prefix: str = "HEADRACE_", environ: Mapping[str, str] | None = None, **values: object) -> Self:
         """Return settings from environment variables such as ``HEADRACE_DATA_DIR``.
 
-        Variables that name no setting are left alone: other parts read the same prefix.
-        ``values`` win over the environment.
+        ``values`` win over the environment. Other parts read the same prefix: a variable that names no setting is
+        left alone, unless its name is so close to that of a setting that it must be one misspelt.
+
+        Raises:
+            ConfigError: a name is misspelt or a value is wrong; all of them are listed, by their variables.
         """
         source = os.environ if environ is None else environ
-        found = {name: source[prefix + name.upper()] for name in cls.model_fields if prefix + name.upper() in source}
-        return cls.of(**{**found, **values})
+        variables = {name: prefix + name.upper() for name in cls.model_fields}
+        _refuse_misspelt(source, prefix, variables.values())
+        found = {name: source[variable] for name, variable in variables.items() if variable in source}
+        try:
+            return cls.model_validate({**found, **values})
+        except ValidationError as error:
+            shown = {name: variables[name] for name in found if name not in values}
+            raise ConfigError(_message(cls.__name__, error, shown)) from error
 
 
 class WorkerSettings(Settings):
@@ -96,11 +107,26 @@ class WorkerSettings(Settings):
     """RocksDB's cache of blocks read."""
 
 
-def _message(model: str, error: ValidationError) -> str:
+def _refuse_misspelt(environ: Iterable[str], prefix: str, known: Collection[str]) -> None:
+    """Refuse variables whose names are close to those of settings, and are none's."""
+    lines = []
+    for name in sorted(set(environ) - set(known)):
+        close = get_close_matches(name.removeprefix(prefix), [one.removeprefix(prefix) for one in known], 1, _CLOSE)
+        if prefix and name.startswith(prefix) and close:
+            lines.append(f"  {name}: there is no such setting. Did you mean {prefix}{close[0]}?")
+    if lines:
+        msg = "the environment has names that are misspelt:\n" + "\n".join(lines)
+        raise ConfigError(msg)
+
+
+def _message(model: str, error: ValidationError, variables: Mapping[str, str] | None = None) -> str:
+    """List the faults; ``variables`` are those of the environment that settings came from."""
     lines = []
     for fault in error.errors():
         name = ".".join(str(part) for part in fault["loc"]) or "settings"
+        name = (variables or {}).get(name, name)
         # An unknown name may be that of a password, misspelt.
         shown = fault["type"] != "extra_forbidden" and not _SECRET.search(name)
-        lines.append(f"  {name}: {fault['msg']}" + (f", got {fault.get('input')!r}" if shown else ""))
+        text = "expected on or off" if fault["type"] == "bool_parsing" else fault["msg"]
+        lines.append(f"  {name}: {text}" + (f", got {fault.get('input')!r}" if shown else ""))
     return f"{model}: {len(lines)} wrong setting{'s' if len(lines) > 1 else ''}:\n" + "\n".join(lines)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.commands import command, environment, headrace
+from tests.cli.commands import ROOT, command, environment, headrace
 
 
 def _least_cpu_seconds(args: list[str]) -> float:
@@ -23,6 +23,12 @@ def _least_cpu_seconds(args: list[str]) -> float:
         return usage.ru_utime + usage.ru_stime
 
     return min(once() for _ in range(5))
+
+
+def test_completion_can_be_shown_and_set_up() -> None:
+    done = headrace("--help", cwd=ROOT)
+    assert "--show-completion" in done.out
+    assert "--install-completion" in done.out
 
 
 def test_help_takes_less_than_half_a_second_over_python_itself() -> None:

@@ -79,7 +79,23 @@ def test_a_changed_function_is_told(fleet: Path) -> None:
     shop.write_text("\n\n" + shop.read_text().replace(">= 100", ">= 200"))
     done = headrace("plan", "shop.py", "--diff", "old.json", cwd=fleet)
     assert (done.code, done.err) == (0, "")
-    assert done.out == "big: function _headrace_target_shop.<lambda> changed\nall state survives\n"
+    assert done.out == "big: function shop.<lambda> changed\nall state survives\n"
+
+
+def test_modules_are_named_as_users_know_them(fleet: Path) -> None:
+    shop = fleet / "shop.py"
+    saved = headrace("plan", "shop.py", "--json", cwd=fleet).out
+    (fleet / "old.json").write_text(saved)
+    (fleet / "older.json").write_text(saved.replace("of shop.Order", "of _headrace_target_shop.Order"))
+    assert "topic orders of shop.Order" in saved
+    assert headrace("plan", "shop.py", "--diff", "older.json", cwd=fleet).out == "no change\n"
+    shop.write_text(
+        shop.read_text().replace("class Order(", "class Purchase(").replace("schema=Order", "schema=Purchase")
+    )
+    told = headrace("plan", "shop.py", "--diff", "old.json", cwd=fleet).out
+    assert "of shop.Order, " in told
+    assert "of shop.Purchase, " in told
+    assert "_headrace" not in told
 
 
 def test_faults_of_a_declaration_are_listed_without_a_traceback(fleet: Path) -> None:

@@ -62,7 +62,7 @@ def test_the_report_names_the_topic_of_the_dead_letters(capsys: pytest.CaptureFi
     report(summary(3, 1.0, watermark=None, letters=1))
 
     assert capsys.readouterr().err.splitlines() == [
-        "done: 3 in, 0 out, 3/s, 1.0 s, 1 dead letters",
+        "done: 3 in, 0 out, 3/s, 1.0 s, 1 dead letter",
         "1 record is in shop.dead-letters: headrace topics tail shop.dead-letters shows why",
     ]
 

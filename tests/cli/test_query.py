@@ -72,6 +72,15 @@ def test_a_wrong_question_has_a_clear_answer(ran: Path, args: tuple[str, ...], c
     assert not (ran / "nowhere").exists()
 
 
+@pytest.mark.parametrize("key", ['["A"', '["DE", "FR"]', '["DE"]'])
+def test_an_array_is_no_key_of_one_column(ran: Path, key: str) -> None:
+    done = headrace("query", "revenue", key, cwd=ran)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        f"headrace: key: expected the plain text of country, the one key column of 'revenue', got {key!r}\n"
+    )
+
+
 def test_from_another_directory_the_target_is_asked_for(ran: Path) -> None:
     (ran / "elsewhere").mkdir()
     data = ("--data-dir", str(ran / ".headrace"))

@@ -61,6 +61,35 @@ def test_a_second_run_finds_nothing_new(fleet: Path) -> None:
     assert len(_lines(fleet / "big.ndjson")) == 2
 
 
+def test_a_second_run_says_why_nothing_is_new(fleet: Path) -> None:
+    first = headrace("run", "shop.py", *INPUT, cwd=fleet)
+    again = headrace("run", "shop.py", *INPUT, cwd=fleet)
+    hint = "nothing is new: the input was read to its end before. Another --data-dir than .headrace reads it again\n"
+    assert hint not in first.err
+    assert again.err.endswith(hint)
+    (fleet / "orders.ndjson").write_text(ORDERS + ORDERS)
+    assert hint not in headrace("run", "shop.py", *INPUT, cwd=fleet).err
+
+
+def test_an_output_that_is_gone_is_begun_anew_with_a_warning(fleet: Path) -> None:
+    args = ("run", "shop.py", *INPUT, "--output", "big-orders=big.ndjson")
+    assert "begun anew" not in headrace(*args, cwd=fleet).err
+    size = (fleet / "big.ndjson").stat().st_size
+    (fleet / "big.ndjson").unlink()
+    told = headrace(*args, cwd=fleet).err.splitlines()[0]
+    assert told == f"{fleet / 'big.ndjson'} is not there any more, and {size} bytes were: it is begun anew"
+    assert "begun anew" not in headrace(*args, cwd=fleet).err
+
+
+def test_a_csv_without_a_column_that_is_needed_is_refused(fleet: Path) -> None:
+    (fleet / "orders.csv").write_text("id,amount,at\n1,100,2024-05-01T12:00:00Z\n")
+    done = headrace("run", "shop.py", "--input", "orders=orders.csv", cwd=fleet)
+    assert (done.code, done.err) == (
+        2,
+        f"headrace: {fleet / 'orders.csv'} has no column 'country'; it has id, amount, at\n",
+    )
+
+
 def test_the_summary_is_json_on_request(fleet: Path) -> None:
     found = json.loads(headrace("run", "shop.py", *INPUT, "--json", cwd=fleet).out)
 
@@ -104,6 +133,10 @@ def test_dead_letters_are_told_and_are_no_failure(fleet: Path) -> None:
         ((*INPUT, "--output", "big-orders=big.csv"), "--output big-orders=big.csv: outputs are NDJSON, not .csv"),
         ((*INPUT, "--cache", "much"), "--cache: expected a size such as 64MB or 1GB, got 'much'"),
         ((*INPUT, "--checkpoint-interval", "0s"), "--checkpoint-interval: expected a duration above zero, got '0s'"),
+        (
+            (*INPUT, "--checkpoint-interval", "5"),
+            "--checkpoint-interval: expected a duration such as 100ms, 90s or 1h30m, got '5'\n",
+        ),
         ((*INPUT, "--http", "8642"), "--http: expected HOST:PORT such as 127.0.0.1:8642, got '8642'"),
         ((*INPUT, "--http", "127.0.0.1:0", "--no-http"), "expected --http or --no-http, got both"),
         ((*INPUT, "--output", "big-orders=-", "--json"), "--json and --output TOPIC=- would both write to stdout"),

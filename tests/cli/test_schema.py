@@ -71,3 +71,15 @@ def test_what_is_no_model_is_refused(fleet: Path) -> None:
     assert headrace("schema", "check", "old.json", "shop:Order", cwd=fleet).code == 2
     assert headrace("schema", "check", "old.json", "shop:topology", cwd=fleet).code == 2
     assert headrace("schema", "json", "nope:Order", cwd=fleet).code == 2
+
+
+def test_a_model_of_a_file_is_as_good_as_one_of_a_module(fleet: Path) -> None:
+    done = headrace("schema", "json", "shop.py:Order", cwd=fleet)
+    assert (done.code, done.out) == (0, headrace("schema", "json", "shop:Order", cwd=fleet).out)
+    (fleet / "old.json").write_text(done.out)
+    assert headrace("schema", "check", "old.json", "shop.py:Order", cwd=fleet).code == 0
+    wrong = headrace("schema", "check", "old.json", "shop.py:topology", cwd=fleet)
+    assert (wrong.code, wrong.err) == (
+        2,
+        "headrace: expected MODULE:MODEL or FILE.py:MODEL naming a pydantic model, got 'shop.py:topology'\n",
+    )

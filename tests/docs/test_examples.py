@@ -2,7 +2,8 @@
 
 A block with ``title="name.py"`` is also saved under that name in the page's working directory, so that
 later blocks can import it. A block fenced as ``py`` is shown only. The commands of a ``console`` block run
-if the line before it is ``<!-- run -->``.
+if the line before it is ``<!-- run -->``. A block behind ``<!-- output -->`` is what the block before it printed,
+commands on stderr first; ``...`` stands for any text.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from doctest import ELLIPSIS, OutputChecker
 from pathlib import Path
 from types import ModuleType
 
@@ -20,7 +22,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 FENCE = re.compile(
-    r"(?P<run>^<!-- run -->\n)?^(?P<indent> *)(?P<ticks>`{3,})(?P<info>[^`\n]*)\n(?P<body>.*?)^ *(?P=ticks) *$",
+    r"(?:^<!-- (?P<mark>run|output) -->\n)?"
+    r"^(?P<indent> *)(?P<ticks>`{3,})(?P<info>[^`\n]*)\n(?P<body>.*?)^ *(?P=ticks) *$",
     re.M | re.S,
 )
 TITLE = re.compile(r'title="([^"]+)"')
@@ -34,7 +37,7 @@ class Block:
     title: str | None
     text: str
     line: int
-    run: bool
+    mark: str | None
 
 
 def blocks(page: Path) -> Iterator[Block]:
@@ -45,7 +48,7 @@ def blocks(page: Path) -> Iterator[Block]:
         indent = len(found["indent"])
         body = "".join(line[indent:] if line.strip() else line for line in found["body"].splitlines(keepends=True))
         line = text.count("\n", 0, found.start("body"))
-        yield Block(words[0] if words else "", title and title[1], body, line, found["run"] is not None)
+        yield Block(words[0] if words else "", title and title[1], body, line, found["mark"])
 
 
 def commands(block: Block) -> list[str]:
@@ -54,8 +57,8 @@ def commands(block: Block) -> list[str]:
     return [line.removeprefix("$ ") for line in joined.splitlines() if line.startswith("$ ")]
 
 
-def execute(command: str, directory: Path) -> None:
-    """Run a command as a reader would, with this interpreter's ``headrace``."""
+def execute(command: str, directory: Path) -> str:
+    """Run a command as a reader would, with this interpreter's ``headrace``; return what it printed."""
     program = re.sub(r"(^|\| *)headrace\b", rf"\1{sys.executable} -m headrace.cli.main", command)
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src")}
     done = subprocess.run(
@@ -68,6 +71,7 @@ def execute(command: str, directory: Path) -> None:
         timeout=60,
     )
     assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
+    return done.stderr + done.stdout
 
 
 def pages() -> list[Path]:
@@ -79,23 +83,30 @@ def with_examples() -> list[Path]:
 
 
 @pytest.mark.parametrize("page", with_examples(), ids=lambda page: str(page.relative_to(ROOT)))
-def test_the_examples_of_a_page_run_in_order(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_examples_of_a_page_run_in_order(
+    page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     before = set(sys.modules)
     # A real module, so that schemas declared on the page can resolve their annotations.
     module = ModuleType(f"page_{page.stem.replace('-', '_')}")
     monkeypatch.setitem(sys.modules, module.__name__, module)
+    printed = ""
     try:
         for block in blocks(page):
+            if block.mark == "output":
+                assert OutputChecker().check_output(block.text, printed, ELLIPSIS), f"line {block.line}:\n{printed}"
+                continue
             if block.title is not None:
                 (tmp_path / block.title).parent.mkdir(parents=True, exist_ok=True)
                 (tmp_path / block.title).write_text(block.text, encoding="utf-8")
             if block.language == "python":
                 code = compile("\n" * block.line + block.text, str(page), "exec", dont_inherit=True)
                 exec(code, module.__dict__)
-            for command in commands(block) if block.run else ():
-                execute(command, tmp_path)
+                printed = capsys.readouterr().out
+            if block.mark == "run":
+                printed = "".join(execute(command, tmp_path) for command in commands(block))
     finally:
         for name in set(sys.modules) - before:
             if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(tmp_path)):

@@ -62,7 +62,7 @@ BAD = {
         f"field 'at': expected {RANGE}, got '1969-12-31T23:59:59.999Z'",
     ),
     "no time": (b'{"user": "a", "n": 1}', "field 'at': expected a value, got nothing: the field is missing"),
-    "null time": (b'{"user": "a", "at": null}', "field 'at': expected a valid datetime, got None"),
+    "null time": (b'{"user": "a", "at": null}', "field 'at': expected a valid datetime, got null"),
 }
 
 

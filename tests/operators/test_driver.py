@@ -170,6 +170,16 @@ def test_a_wrong_declaration_is_refused_with_all_faults() -> None:
     assert [fault.step for fault in caught.value.faults] == ["f", "s"]
 
 
+def test_arguments_that_are_none_are_refused() -> None:
+    for make, message in (
+        (lambda: TopologyDriver("x"), "topology: expected a Topology, got 'x'"),
+        (lambda: TopologyDriver(Topology("t"), batch=0), "batch: expected 1 or more, or None .* got 0"),
+        (lambda: counting().crash("x"), "point: expected one of CrashPoint.BEFORE_WRITE, .* got 'x'"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            make()
+
+
 def test_the_clock_moves_only_forward_and_by_hand() -> None:
     clock = ManualClock("2024-01-01T00:00:00Z")
     before = clock()

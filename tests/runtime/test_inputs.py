@@ -16,7 +16,7 @@ import pytest
 import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import AliasChoices, BaseModel, Field, model_validator
 
 from headrace.errors import ConfigError
 from headrace.runtime.inputs import Input, expand, open_followed, open_input
@@ -177,6 +177,53 @@ def test_csv_rows_become_json_typed_by_the_schema(tmp_path, opened):
         {"id": 1, "name": 'a, "b"\nc', "note": None, "price": 2.5, "paid": True, "tags": ["x"]},
         {"id": "x", "name": "", "note": "hi", "price": "nan", "paid": "maybe", "tags": "no"},
     ]
+
+
+class Ride(BaseModel):
+    fare: int
+    at: str = Field(alias="pickup")
+    zone: str = ""
+    place: dict[str, int]
+    note: str = Field(validation_alias=AliasChoices("note", "remark"))
+
+
+EVERY = frozenset(Ride.model_fields)
+
+
+@pytest.mark.parametrize("name", ["in.csv", "in.parquet"])
+@pytest.mark.parametrize(
+    ("columns", "read", "message"),
+    [
+        (["fare", "pickup", "place.x", "remark"], EVERY, ""),
+        (["fare", "at", "place.x", "note"], EVERY, "has no column 'pickup'; it has fare, at, place.x, note"),
+        (["zone"], EVERY, "has no columns 'fare', 'pickup', 'place', 'note'; it has zone"),
+        (["zone"], ["fare", "zone"], "has no column 'fare'; it has zone"),
+        (["pickup"], ["zone"], ""),
+    ],
+)
+def test_a_file_must_have_the_columns_that_are_read(tmp_path, name, columns, read, message):
+    path = tmp_path / name
+    if name == "in.csv":
+        path.write_text(",".join(columns) + "\n")
+    else:
+        pq.write_table(pa.table({column: pa.array([], pa.int64()) for column in columns}), path)
+    if not message:
+        open_input(path, Ride, max_line=MB, read=read).close()
+        return
+    with pytest.raises(ConfigError) as caught:
+        open_input(path, Ride, max_line=MB, read=read)
+    assert str(caught.value) == f"{path} {message}"
+
+
+def test_what_a_model_prepares_itself_may_have_other_columns(tmp_path):
+    class Prepared(Ride):
+        @model_validator(mode="before")
+        @classmethod
+        def rename(cls, data):
+            return data
+
+    (tmp_path / "in.csv").write_text("tarif\n")
+    open_input(tmp_path / "in.csv", Prepared, max_line=MB, read=EVERY).close()
 
 
 def test_csv_reads_on_from_any_position_with_lines_within_quotes(tmp_path, opened):

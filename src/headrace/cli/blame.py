@@ -1,4 +1,4 @@
-"""Where in the user's own files an error came up while a target was imported."""
+"""Where in the user's own files an error came up while a target was imported; what is not installed."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import headrace
 
 _IMPORTING = "<frozen importlib._bootstrap"
 _PACKAGE = Path(headrace.__file__).parent
+_EXTRAS = {"aiokafka": "kafka", "cramjam": "kafka", "faust": "kafka", "mode": "kafka", "rocksdict": "embedded"}
 _LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "purelib", "platlib"))
 
 
@@ -33,6 +34,15 @@ def place(error: BaseException) -> str | None:
     path = Path(found.filename)
     here = Path.cwd()
     return f"{path.relative_to(here) if path.is_relative_to(here) else path}:{found.lineno}"
+
+
+def missing_extra(error: ModuleNotFoundError) -> str | None:
+    """Return the extra that brings the module, if it is one that Headrace itself imports."""
+    frames = traceback.extract_tb(error.__traceback__)
+    ours = [frame for frame in frames if not frame.filename.startswith("<frozen")]
+    if not (ours and Path(ours[-1].filename).is_relative_to(_PACKAGE)):
+        return None  # what is missing is missing to a file of the user's, or to a library
+    return _EXTRAS.get((error.name or "").partition(".")[0])
 
 
 def _line(error: BaseException) -> traceback.FrameSummary | None:

@@ -17,6 +17,15 @@ def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "dead letter"), counted(2000, "dead letter")
+    ('1 dead letter', '2,000 dead letters')
+    """
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def write_json(value: object, *, indent: bool = False) -> None:
     """Print a value as JSON on stdout, on one line unless indented."""
     data = msgspec.json.encode(value)

@@ -60,10 +60,15 @@ def open_tables(data_dir: Path, target: str | None) -> Iterator[Tables]:
     Args:
         data_dir: The data directory.
         target: Where its topologies are; by default where its last worker had them from.
+
+    Raises:
+        ConfigError: the topologies cannot be had.
+        StateError: the state is of another version of them.
     """
     from headrace.plan import compile_plan  # noqa: PLC0415
     from headrace.query.tables import Tables, tables_of  # noqa: PLC0415
     from headrace.runtime import tables  # noqa: PLC0415
+    from headrace.runtime.engine import refuse_other  # noqa: PLC0415
     from headrace.runtime.loading import load_target  # noqa: PLC0415
 
     kept = known_marker(data_dir).target
@@ -80,4 +85,6 @@ def open_tables(data_dir: Path, target: str | None) -> Iterator[Tables]:
         raise ConfigError(msg) from error
     plans = [compile_plan(topology) for topology in topologies]
     with open_backend(data_dir) as backend:
+        for plan in plans:
+            refuse_other(plan, backend)  # by another plan the states would be read for what they are not
         yield Tables(table for plan in plans for table in tables_of(plan, tables.open_tables(plan, backend)))

@@ -143,12 +143,13 @@ def _selection(
 def _run(settings: FleetSettings, work: Coroutine[Any, Any, T]) -> T:
     """Do the work once a broker answers."""
     from headrace.cli.logs import log_to_stderr  # noqa: PLC0415
-    from headrace.kafka.reaching import reach  # noqa: PLC0415
 
     log_to_stderr("dlq")
 
     async def main() -> T:
         try:
+            from headrace.kafka.reaching import reach  # noqa: PLC0415 - it needs an extra
+
             await reach(settings)
         except BaseException:
             work.close()

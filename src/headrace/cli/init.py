@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,6 +17,7 @@ from headrace.errors import ConfigError
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
+_NEEDED = ("rocksdict", "fastapi", "httpx", "uvicorn", "pytest")  # beside what this program itself needs
 _SUFFIX = ".tmpl"  # so that no tool takes the templates for modules of this package
 
 
@@ -33,10 +35,9 @@ def init(
     except OSError as error:
         msg = f"{directory} cannot be written: {error}"
         raise ConfigError(msg) from error
-    note(
-        f"wrote fleet {name!r} into {directory}; {directory / 'README.md'} says how to test and run it\n"
-        f"its environment needs headrace: pip install -e '{source}[embedded,query]' pytest"
-    )
+    note(f"wrote fleet {name!r} into {directory}; {directory / 'README.md'} says how to test and run it")
+    if missing := [one for one in _NEEDED if find_spec(one) is None]:
+        note(f"it needs {', '.join(missing)}, not installed here: pip install -e '{source}[embedded,query]' pytest")
 
 
 def _clone() -> str | None:

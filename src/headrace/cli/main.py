@@ -15,7 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from headrace.cli import dlq, fleet_topics, init, plan, query, rules, run, schema, topics, worker
-from headrace.cli.blame import blame, place
+from headrace.cli.blame import blame, missing_extra, place
 from headrace.cli.options import INTERRUPTED
 from headrace.errors import ConfigError, HeadraceError, StateError, TopologyError
 
@@ -61,6 +61,9 @@ def _told(error: Exception) -> str | None:
             return str(error) if where is None else f"{error}\n  at {where}"
         case ImportError() if "headrace[" in str(error):  # one of ours, which name the extra to install
             return str(error)
+        case ModuleNotFoundError() if extra := missing_extra(error):
+            name = str(error.name).partition(".")[0]
+            return f"this needs {name}, which is not installed: pip install 'headrace[{extra}]'"
         case _:
             return blame(error)
 
@@ -70,7 +73,6 @@ app = typer.Typer(
     help="Stream processing in Python: declare topologies, run them, query their tables.",
     cls=_Group,
     no_args_is_help=True,
-    add_completion=False,
     # Plain help text: rich would double the time that --help takes.
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

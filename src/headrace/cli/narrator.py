@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from headrace.cli.console import counted
+
 if TYPE_CHECKING:
     from headrace.kafka.model import Partition
     from headrace.kafka.status import WorkerStatus
@@ -87,9 +89,9 @@ def _line(status: WorkerStatus, rate: float | None = None) -> str:
     parts = [f"{status.records_in:,} in", f"{status.records_out:,} out"]
     parts += [f"{rate:,.0f}/s"] if rate is not None else []
     parts += [f"{status.late:,} late"] if status.late else []
-    parts += [f"{status.dead_letters:,} dead letters"] if status.dead_letters else []
+    parts += [counted(status.dead_letters, "dead letter")] if status.dead_letters else []
     parts += [f"{status.skipped:,} skipped"] if status.skipped else []
-    parts += [f"{status.commits:,} commits"]
+    parts += [counted(status.commits, "commit")]
     parts += [f"{status.commit_failures:,} taken back"] if status.commit_failures else []
     parts += [f"{status.wiped:,} local states rebuilt"] if status.wiped else []
     return ", ".join(parts)

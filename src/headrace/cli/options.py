@@ -49,7 +49,8 @@ def parse_duration(text: str, option: str) -> int:
     try:
         duration = duration_ms(text, option)
     except ValueError as error:
-        raise ConfigError(str(error)) from error
+        msg = f"{option}: expected a duration such as 100ms, 90s or 1h30m, got {text!r}"
+        raise ConfigError(msg) from error
     if duration <= 0:
         msg = f"{option}: expected a duration above zero, got {text!r}"
         raise ConfigError(msg)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from headrace.cli.console import note
+from headrace.cli.console import counted, note
 
 if TYPE_CHECKING:
     from headrace.runtime.summary import Summary
@@ -86,5 +86,5 @@ def _line(summary: Summary, rate: float) -> str:
     # At the end of bounded input everything is closed and there is no watermark any more.
     parts += [f"watermark {summary.watermark:%Y-%m-%d %H:%M:%S}Z"] if summary.watermark is not None else []
     parts += [f"{summary.late:,} late"] if summary.late else []
-    parts += [f"{summary.dead_letters:,} dead letters"] if summary.dead_letters else []
+    parts += [counted(summary.dead_letters, "dead letter")] if summary.dead_letters else []
     return ", ".join(parts)

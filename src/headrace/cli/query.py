@@ -50,6 +50,8 @@ def query(
         raise ConfigError(msg)
     with _source(data_dir, target) as source:
         rows = source.tables() if table is None else source.rows(table, key, start, limit + 1)
+        if key is not None and not rows:
+            _refuse_array(source.tables(), table, key)
     if table is not None and len(rows) > limit:
         note(f"only the first {limit} rows; --limit shows more")
         rows = rows[:limit]
@@ -57,6 +59,15 @@ def query(
         write_json(rows)
     else:
         write_rows(rows, title=table or "tables")
+
+
+def _refuse_array(tables: list[Row], name: str | None, key: str) -> None:
+    """Refuse what is meant for an array of key columns, of a table that has one: it is a text that no key has."""
+    for table in tables:
+        one = len(table["key"]) == 1 and name in {table["table"], f"{table['topology']}.{table['table']}"}
+        if one and key.startswith("["):
+            msg = f"key: expected the plain text of {table['key'][0]}, the one key column of {name!r}, got {key!r}"
+            raise ConfigError(msg)
 
 
 class _Worker:

@@ -60,7 +60,14 @@ HttpAddress = Annotated[
 
 NoHttp = Annotated[bool, typer.Option("--no-http", help="Take no HTTP requests.")]
 Follow = Annotated[bool, typer.Option("--follow", help="Go on when input files grow, until Ctrl-C.")]
-Drain = Annotated[bool, typer.Option("--drain", help="Process what is in the log and end, without waiting for more.")]
+Drain = Annotated[
+    bool,
+    typer.Option(
+        "--drain",
+        help="Take what is in the log for all there is: process it, close every window, and end. "
+        "Events of closed windows that come later are late.",
+    ),
+]
 Partitions = Annotated[
     int | None, typer.Option("--partitions", min=1, help="Partitions of topics and state [default: 4].")
 ]
@@ -72,7 +79,8 @@ Cache = Annotated[
     str | None, typer.Option("--cache", metavar="SIZE", help="State in memory, per topology [default: 64MB].")
 ]
 FailOnDeadLetters = Annotated[
-    bool, typer.Option("--fail-on-dead-letters", help="Exit with 1 at the end if records became dead letters.")
+    bool,
+    typer.Option("--fail-on-dead-letters", help="Exit with 1 at the end if records became dead letters in this run."),
 ]
 SummaryAsJson = Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")]
 
@@ -122,6 +130,8 @@ def run(
     waiting = [] if worker.bounded else unfed(worker, feeds)
     summary, interrupted = _work(worker, serving, waiting, live=is_live(stdout_taken=as_json or on_stdout))
     report(summary)
+    if summary.ended and not summary.records_in and worker.read_before:
+        note(f"nothing is new: the input was read to its end before. Another --data-dir than {data_dir} reads it again")
     if as_json:
         write_json(summary.to_json())
     if interrupted:

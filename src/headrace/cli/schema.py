@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,13 +18,21 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Print the JSON Schema of models; check a change against a saved one.", no_args_is_help=True)
 
 _INCOMPATIBLE = 1
-Model = Annotated[str, typer.Argument(metavar="MODULE:MODEL", help="A pydantic model or event class.")]
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODULE:MODEL", help="A pydantic model or event class: package.module:Model or path/file.py:Model."
+    ),
+]
 
 
 @app.command("json")
 def show(
     target: Annotated[
-        str, typer.Argument(metavar="TARGET", help="MODULE:MODEL, or where topologies are: all that they read.")
+        str,
+        typer.Argument(
+            metavar="TARGET", help="MODULE:MODEL or FILE.py:MODEL, or where topologies are: all that they read."
+        ),
     ],
 ) -> None:
     """Print the JSON Schema of a model, or of every topic that the topologies of TARGET read."""
@@ -54,7 +60,7 @@ def check(
 
     found = _find_model(model)
     if found is None:
-        msg = f"expected MODULE:MODEL naming a pydantic model, got {model!r}"
+        msg = f"expected MODULE:MODEL or FILE.py:MODEL naming a pydantic model, got {model!r}"
         raise ConfigError(msg)
     before = _read_schema(old)
     faults = compatible(before, schema_json(found))
@@ -90,18 +96,15 @@ def _is_upcast(model: type[BaseModel], before: dict[str, Any]) -> bool:
 
 
 def _find_model(target: str) -> type[BaseModel] | None:
-    """Return the model that ``module:Model`` names, or None if it names something else."""
+    """Return the model that ``module:Model`` or ``path/file.py:Model`` names, or None if it names something else."""
     from pydantic import BaseModel  # noqa: PLC0415
 
+    from headrace.runtime.loading import load_module  # noqa: PLC0415
+
     place, _, name = target.partition(":")
-    if not name or place.endswith(".py"):
+    if not (place and name):
         return None
-    sys.path.insert(0, str(Path.cwd()))
-    try:
-        found = getattr(importlib.import_module(place), name, None)
-    except (ImportError, SyntaxError, ValueError, TypeError) as error:
-        msg = f"{target!r}: module {place!r} cannot be imported: {type(error).__name__}: {error}"
-        raise ConfigError(msg) from error
+    found = getattr(load_module(place), name, None)
     return found if isinstance(found, type) and issubclass(found, BaseModel) else None
 
 

@@ -42,6 +42,6 @@ def data_error(error: ValidationError, data: bytes) -> DataError:
         expected, got = "a value", "nothing: the field is missing"
     else:
         expected = message.removeprefix("Input should be ")
-        got = show(first["input"])
+        got = "null" if first["input"] is None else show(first["input"])
     where = f"field {field!r}" if field else "record"
     return DataError(f"{where}: expected {expected}, got {got}", field=field, expected=expected, got=got)

@@ -25,6 +25,9 @@ from headrace.topology.operator import Operator, Port
 
 Json = dict[str, object]
 
+FILE_MODULE = "_headrace_target_"
+"""What the names of modules begin with that stand for a file named on the command line: nobody else's business."""
+
 
 @dataclass(frozen=True, slots=True)
 class Description:
@@ -66,6 +69,15 @@ def step_lines(step: PlannedStep) -> list[str]:
 
 def details(node: Node) -> str:
     """Return the parameters of a node as text."""
+    return public(_details(node))
+
+
+def public(text: str) -> str:
+    """Return text with the names of modules as users know them."""
+    return text.replace(FILE_MODULE, "")
+
+
+def _details(node: Node) -> str:
     match node:
         case Source():
             extra = f", key {node.key}" if node.key is not None else ""
@@ -122,7 +134,7 @@ def _json(plan: Plan) -> Json:
 
 def _functions(node: Node) -> Json:
     """Return the names and digests of a step's Python functions, if it has any."""
-    functions = [[callable_name(function), digest(function)] for function in functions_of(node)]
+    functions = [[public(callable_name(function)), digest(function)] for function in functions_of(node)]
     return {"functions": functions} if functions else {}
 
 

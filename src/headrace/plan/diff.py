@@ -9,7 +9,7 @@ from typing import Any, Literal
 import msgspec
 
 from headrace.errors import ConfigError
-from headrace.plan.describe import describe
+from headrace.plan.describe import describe, public
 from headrace.plan.digest import python_of
 from headrace.plan.model import Plan
 
@@ -87,7 +87,9 @@ def diff(old: Mapping[str, Any], new: Plan) -> PlanDiff:
 
 def _steps(saved: Mapping[str, Any]) -> dict[str, _Step]:
     try:
-        steps = msgspec.convert(dict(saved), _Saved).steps
+        # Plans that were saved by earlier versions have the names of modules as they are within.
+        plain = msgspec.json.decode(public(msgspec.json.encode(dict(saved)).decode()))
+        steps = msgspec.convert(plain, _Saved).steps
     except msgspec.ValidationError as error:
         msg = f"expected a plan saved by 'headrace plan --json' (format 1), got one that differs: {error}"
         raise ConfigError(msg) from error

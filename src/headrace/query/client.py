@@ -15,7 +15,7 @@ from headrace.errors import ConfigError, HeadraceError
 try:
     import httpx
 except ImportError as error:
-    msg = "queries to a running worker need httpx: install headrace[query]"
+    msg = "queries to a running worker need httpx: pip install 'headrace[query]'"
     raise ImportError(msg) from error
 
 Row = dict[str, Any]

@@ -30,7 +30,7 @@ try:
     from starlette.concurrency import run_in_threadpool
     from starlette.exceptions import HTTPException
 except ImportError as error:
-    msg = "the HTTP server needs FastAPI and uvicorn: install headrace[query]"
+    msg = "the HTTP server needs FastAPI and uvicorn: pip install 'headrace[query]'"
     raise ImportError(msg) from error
 
 SERVICE = "headrace"

@@ -14,7 +14,7 @@ from headrace.query.http import Served, make_app
 try:
     import uvicorn
 except ImportError as error:
-    msg = "the HTTP server needs FastAPI and uvicorn: install headrace[query]"
+    msg = "the HTTP server needs FastAPI and uvicorn: pip install 'headrace[query]'"
     raise ImportError(msg) from error
 
 URL_FILE = "http.url"

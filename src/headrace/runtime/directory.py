@@ -75,7 +75,7 @@ def claim(directory: Path, *, partitions: int, topologies: Sequence[str]) -> Mar
     if not set(marker.topologies) & set(topologies):
         msg = (
             f"data directory {directory} belongs to {', '.join(marker.topologies)}, "
-            f"and this worker runs {', '.join(topologies)}. Choose another data directory."
+            f"and this worker runs {', '.join(topologies)}. Run both in one worker, or choose another data directory."
         )
         raise StateError(msg)
     return marker

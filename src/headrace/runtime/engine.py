@@ -233,19 +233,30 @@ def check_plan(plan: Plan, backend: Backend) -> None:
     Raises:
         StateError: names what has changed.
     """
+    old = refuse_other(plan, backend)
+    if old is None or old.get("fingerprint") != plan.fingerprint:
+        batch = Batch()
+        batch.put(PLANS, plan.name.encode(), msgspec.json.encode(describe(plan).to_json()))
+        backend.write(batch)
+
+
+def refuse_other(plan: Plan, backend: Backend) -> dict[str, object] | None:
+    """Refuse state of an incompatible plan, and write nothing; return the plan that is saved, if one is.
+
+    Raises:
+        StateError: names what has changed.
+    """
     saved = backend.store(PLANS).get(plan.name.encode())
-    described = describe(plan).to_json()
-    if saved is not None:
-        old = msgspec.json.decode(saved)
-        changes = diff(old, plan)
-        if not changes.compatible:
-            msg = (
-                f"the data directory holds state of another version of topology {plan.name!r} that this version"
-                f" cannot use:\n{changes}\nRun the old version, rename the changed steps, or use a new data directory."
-            )
-            raise StateError(msg)
-        if old.get("fingerprint") == plan.fingerprint:
-            return
-    batch = Batch()
-    batch.put(PLANS, plan.name.encode(), msgspec.json.encode(described))
-    backend.write(batch)
+    if saved is None:
+        return None
+    old = msgspec.json.decode(saved, type=dict[str, object])
+    changes = diff(old, plan)
+    if not changes.compatible:
+        msg = (
+            f"the data directory holds state of another version of topology {plan.name!r} that this version"
+            f" cannot use:\n{changes}\nGo back to the old version, or begin with another data directory and read all"
+            " input from its beginning. To keep what is there, leave the old step as it was and add the changed one"
+            " beside it, under an id of its own."
+        )
+        raise StateError(msg)
+    return old

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 from headrace.errors import ConfigError
+from headrace.plan.describe import FILE_MODULE
 from headrace.topology.topology import Topology
 
 _FORMS = "'package.module', 'package.module:name', 'path/file.py' or 'path/file.py:name'"
@@ -30,13 +31,22 @@ def load_target(target: str) -> list[Topology]:
     if not place:
         msg = f"target {target!r}: expected {_FORMS}"
         raise ConfigError(msg)
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    module = _from_file(place) if place.endswith(".py") else _from_module(place)
+    module = load_module(place)
     found = _named(module, name, target) if name else _all(module, target)
     _refuse_twins(found, target)
     return found
+
+
+def load_module(place: str) -> ModuleType:
+    """Return the module of ``package.module`` or ``path/file.py``; the working directory is looked into first.
+
+    Raises:
+        ConfigError: there is none, or it cannot be imported.
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    return _from_file(place) if place.endswith(".py") else _from_module(place)
 
 
 def _from_file(place: str) -> ModuleType:
@@ -47,7 +57,7 @@ def _from_file(place: str) -> ModuleType:
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     # A name of its own: a file called json.py must not take the place of a module of that name.
-    name = f"_headrace_target_{path.stem}"
+    name = FILE_MODULE + path.stem
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         msg = f"{place!r} is no Python file"

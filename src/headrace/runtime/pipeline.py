@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headrace.runtime.engine import Engine
 from headrace.runtime.inputs.base import Input
@@ -16,7 +16,8 @@ class Feeder:
     """An input and the channel of the engine that it feeds.
 
     ``committed`` is the position of the last checkpoint. ``partition`` is that of the log's
-    topic; None: a file, which is not in the log. ``looked_at_ms`` is when it was last asked for more.
+    topic; None: a file, which is not in the log. ``looked_at_ms`` is when it was last asked for more. ``begun`` is
+    where this run began to read.
     """
 
     channel: Channel
@@ -26,6 +27,11 @@ class Feeder:
     committed: int = 0
     ended: bool = False
     looked_at_ms: int = 0
+    begun: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Keep where this run begins."""
+        self.begun = self.committed
 
     def look(self, now_ms: int) -> None:
         """Note for how long the input has had nothing to read, as far as somebody looked.

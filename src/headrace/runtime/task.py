@@ -24,6 +24,7 @@ from headrace.topology.nodes import OnError
 
 _OVERHEAD, _ROW_BYTES = 100, 300  # of a record and of a row in memory, beside the bytes of the value
 _STRIDE, _FEW, _LARGE = 8, 500, 1000
+_SHOWN = 500  # characters of a row that an error quotes
 _MEMO_LIMIT = 200_000  # keys whose partition is remembered: about 20 MB
 _encode = msgspec.json.Encoder(decimal_format="string").encode
 
@@ -294,7 +295,10 @@ class Task:
         message = str(error) if isinstance(error, DataError) else f"{type(error).__name__}: {error}"
         match self.code.policies[original.entry]:
             case OnError.FAIL:
-                text = f"step {step!r}: {message} (topic {topic}, partition {partition}, offset {offset})"
+                record = f"topic {topic}, partition {partition}, offset {offset}"
+                # What went through steps has no place of its own: it is shown itself.
+                origin = record if offset >= 0 else f"row {original.value[:_SHOWN].decode(errors='replace')}"
+                text = f"step {step!r}: {message} ({origin})"
                 raise DataError(text) from error
             case OnError.SKIP:
                 self.counters.skipped += 1

@@ -21,6 +21,7 @@ from headrace.runtime.readers import Reader, Readers, log_channel
 from headrace.state.protocol import Backend
 from headrace.topology.expr import Column
 from headrace.topology.nodes import Sink, Source
+from headrace.topology.operator import Port
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +164,15 @@ class Feeding:
             source = open_followed(path, mark, channel.position, max_line=longest)
         else:
             check_file(mark, path, channel.position)
-            source = open_input(path, spec.node.schema, max_line=longest)
+            source = open_input(path, spec.node.schema, max_line=longest, read=_fields_read(engine.plan, spec))
         return Feeder(channel, source, spec.topic, None, channel.position)
+
+
+def _fields_read(plan: Plan, spec: SourceSpec) -> frozenset[str]:
+    """Return the fields of a source's schema that are decoded and checked."""
+    if spec.node.full_validation:
+        return frozenset(spec.node.schema.model_fields)
+    return frozenset(path[0] for path in plan.required.get(Port(spec.id), ()))
 
 
 def check_outputs(plans: Sequence[Plan], outputs: Mapping[str, str]) -> None:

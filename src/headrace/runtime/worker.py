@@ -14,7 +14,7 @@ from headrace.errors import ConfigError
 from headrace.plan import Plan, compile_plan
 from headrace.runtime.directory import claim, remember
 from headrace.runtime.ending import Ending
-from headrace.runtime.engine import Engine, EngineSettings
+from headrace.runtime.engine import Engine, EngineSettings, refuse_other
 from headrace.runtime.ingest import Ingest, Offsets
 from headrace.runtime.keying import key_readers
 from headrace.runtime.log import Log
@@ -90,7 +90,8 @@ class Worker:
         marker = claim(settings.data_dir, partitions=settings.partitions, topologies=names)
         self.backend = _open_backend(settings)
         opened.callback(self.backend.close)
-        remember(settings.data_dir, marker, topologies=names, target=target)
+        for plan in self.plans:  # all of them before anything is written: a run that is refused changes nothing
+            refuse_other(plan, self.backend)
         self.log = self._open_log()
         keys = key_readers(self.backend, self.log, {t: self._routes.sources[t] for t in self._routes.logged})
         self._outputs = Outputs(LogStaging(self.log), self._partitions, wall_clock_ms, keys)
@@ -115,6 +116,7 @@ class Worker:
         self._retention = Retention(
             self.log, self.backend, age=settings.log_retention, max_bytes=settings.log_retention_bytes
         )
+        remember(settings.data_dir, marker, topologies=names, target=target)
 
     def _open_log(self) -> Log:
         log = Log(self.backend)
@@ -147,6 +149,12 @@ class Worker:
     def bounded(self) -> bool:
         """Whether the run ends by itself."""
         return self._routes.bounded
+
+    @property
+    def read_before(self) -> bool:
+        """Whether an earlier run has read input files, at least in part."""
+        feeders = (feeder for pipeline in self._pipelines.values() for feeder in pipeline.feeders)
+        return any(feeder.partition is None and feeder.begun > 0 for feeder in feeders)
 
     def ingest(self, topic: str, values: Sequence[bytes], keys: Sequence[bytes | None] | None = None) -> Offsets:
         """Append records to the log of a topic; return the (partition, offset) of each.

@@ -65,8 +65,12 @@ class TopologyDriver:
 
         Raises:
             TopologyError: the declaration is wrong; all faults are listed.
-            ConfigError: ``start`` is no time.
+            ConfigError: an argument is wrong, such as a ``start`` that is no time.
         """
+        _check_kind(topology, Topology, "topology: expected a Topology")
+        if batch is not None and batch < 1:
+            msg = f"batch: expected 1 or more, or None for all that a pipe() brings, got {batch}"
+            raise ConfigError(msg)
         self.plan: Plan = compile_plan(topology)
         self.clock = ManualClock(start)
         self.backend = FaultyBackend(MemoryBackend())
@@ -210,7 +214,12 @@ class TopologyDriver:
         self._process()
 
     def crash(self, point: CrashPoint) -> None:
-        """Die at a point of a checkpoint's write, and start again from what is on disk."""
+        """Die at a point of a checkpoint's write, and start again from what is on disk.
+
+        Raises:
+            ConfigError: it is no such point.
+        """
+        _check_kind(point, CrashPoint, f"point: expected one of {', '.join(map(str, CrashPoint))}")
         self.backend.crash_at(point)
         with suppress(SimulatedCrash):
             self._engine.checkpoint()
@@ -285,6 +294,12 @@ class TopologyDriver:
         if topic not in known and not chosen:
             msg = f"topology {self.plan.name!r} has no sink that writes topic {topic!r}; {_known(known)}"
             raise ConfigError(msg)
+
+
+def _check_kind(value: object, kind: type, expected: str) -> None:
+    if not isinstance(value, kind):
+        msg = f"{expected}, got {value!r}"
+        raise ConfigError(msg)
 
 
 def _known(names: Iterable[str]) -> str:

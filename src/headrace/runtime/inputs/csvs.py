@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import msgspec
 from headrace.errors import ConfigError
 from headrace.runtime.inputs.base import Bounded, Slice
 from headrace.runtime.inputs.cells import cells
+from headrace.runtime.inputs.columns import check_columns
 from headrace.runtime.inputs.sources import ByteSource
 from headrace.runtime.records import Records
 
@@ -31,8 +33,22 @@ class CsvInput(Bounded):
     do not match nobody can tell where it ends: only its first line is taken for it.
     """
 
-    def __init__(self, source: ByteSource, path: Path, schema: type[BaseModel] | None, *, max_row: int) -> None:
-        """Read the header of ``source``; ``schema`` types the columns. A row longer than ``max_row`` comes cut."""
+    def __init__(
+        self,
+        source: ByteSource,
+        path: Path,
+        schema: type[BaseModel] | None,
+        *,
+        max_row: int,
+        read: Collection[str] = (),
+    ) -> None:
+        """Read the header of ``source``; ``schema`` types the columns, and those that are ``read`` must be there.
+
+        A row longer than ``max_row`` comes cut.
+
+        Raises:
+            ConfigError: the header has no names, or not those that are needed.
+        """
         self._source = source
         self._max_row = max_row
         # Of the whole process; the default of 128 KB is less than a field of text may hold.
@@ -46,6 +62,7 @@ class CsvInput(Bounded):
             got = repr(first.strip()[:200])
             msg = f"{path}: expected a first line with the names of the columns, all different, got {got}"
             raise ConfigError(msg)
+        check_columns(path, self._columns, schema, read)
         self._cells = cells(schema, self._columns)
         self._nested = any("." in column for column in self._columns)
         self._encode = msgspec.json.Encoder().encode

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import stat
+from collections.abc import Collection
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -57,8 +58,10 @@ def expand(spec: str) -> list[Path]:
     return [file.absolute() for file in found]
 
 
-def open_input(path: Path, schema: type[BaseModel] | None, *, max_line: int) -> Input:
+def open_input(path: Path, schema: type[BaseModel] | None, *, max_line: int, read: Collection[str] = ()) -> Input:
     """Open a file by its suffix: CSV, Parquet, else NDJSON; packed with gzip or zstd or not.
+
+    A file with named columns must have those of the fields that are ``read``, unless they have defaults.
 
     Raises:
         ConfigError: the file cannot be opened or is not of its kind.
@@ -66,11 +69,11 @@ def open_input(path: Path, schema: type[BaseModel] | None, *, max_line: int) -> 
     kind = _suffix(path)
     try:
         if kind in _PARQUET:
-            return _parquet(path)
+            return _parquet(path, schema, read)
         with ExitStack() as opened:
             source = open_source(path)
             opened.callback(source.close)
-            found = _text(path, kind, source, schema, max_line)
+            found = _text(path, source, schema, max_line=max_line, read=read)
             opened.pop_all()
             return found
     except OSError as error:
@@ -90,25 +93,28 @@ def open_followed(path: Path, mark: FileMark, position: int, *, max_line: int, r
     return FollowedInput(path, mark, position, max_line=max_line, rotation_s=rotation_s)
 
 
-def _text(path: Path, kind: str, source: ByteSource, schema: type[BaseModel] | None, max_line: int) -> Input:
+def _text(
+    path: Path, source: ByteSource, schema: type[BaseModel] | None, *, max_line: int, read: Collection[str]
+) -> Input:
+    kind = _suffix(path)
     if kind in _CSV:
-        return CsvInput(source, path, schema, max_row=max_line)
+        return CsvInput(source, path, schema, max_row=max_line, read=read)
     if kind == ".json" and source.pread(64, 0).lstrip().startswith(b"["):
         msg = f"{path} is one JSON array: expected one object a line (NDJSON). Convert it: jq -c '.[]'"
         raise ConfigError(msg)
     return LineInput(source, max_line=max_line)
 
 
-def _parquet(path: Path) -> Input:
+def _parquet(path: Path, schema: type[BaseModel] | None, read: Collection[str]) -> Input:
     try:
         from headrace.runtime.inputs.parquet import ParquetInput  # noqa: PLC0415 - only Parquet needs pyarrow
     except ImportError as error:
-        msg = f"{path} is a Parquet file: install headrace[files]"
+        msg = f"{path} is a Parquet file: pip install 'headrace[files]'"
         raise ConfigError(msg) from error
     if is_packed(path):
         msg = f"{path}: Parquet is compressed within; unpack the file first"
         raise ConfigError(msg)
-    return ParquetInput(path)
+    return ParquetInput(path, schema, read=read)
 
 
 def _suffix(path: Path) -> str:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pyarrow as pa
@@ -12,8 +12,12 @@ import pyarrow.parquet as pq
 
 from headrace.errors import ConfigError
 from headrace.runtime.inputs.base import Bounded, Slice
+from headrace.runtime.inputs.columns import check_columns
 from headrace.runtime.inputs.sources import shrunk
 from headrace.runtime.records import Records
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
 
 _ROWS = 4096
 
@@ -21,14 +25,19 @@ _ROWS = 4096
 class ParquetInput(Bounded):
     """The rows of a Parquet file, positions in rows. Times without a zone are taken as UTC."""
 
-    def __init__(self, path: Path) -> None:
-        """Open ``path``."""
+    def __init__(self, path: Path, schema: type[BaseModel] | None = None, *, read: Collection[str] = ()) -> None:
+        """Open ``path``; the fields of ``schema`` that are ``read`` must be there.
+
+        Raises:
+            ConfigError: they are not, or the file is no Parquet.
+        """
         self._path = path
         try:
             self._file = pq.ParquetFile(path)
         except (pa.ArrowException, OSError) as error:
             msg = f"{path} cannot be read as Parquet: {error}"
             raise ConfigError(msg) from error
+        check_columns(path, self._file.schema_arrow.names, schema, read)
         self._encode = msgspec.json.Encoder(enc_hook=str).encode
         self._at = -1
         self._batches: Iterator[Any] = iter(())

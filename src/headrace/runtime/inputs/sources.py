@@ -126,7 +126,7 @@ def open_packed(path: Path) -> Unpacked:
     try:
         from headrace.runtime.inputs.zstd import ZstdReader  # noqa: PLC0415 - only .zst files need zstandard
     except ImportError as error:
-        msg = f"{path} is packed with zstd: install headrace[files]"
+        msg = f"{path} is packed with zstd: pip install 'headrace[files]'"
         raise ConfigError(msg) from error
     return ZstdReader(path)
 

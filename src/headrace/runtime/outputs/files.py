@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import suppress
 from pathlib import Path
@@ -15,12 +16,15 @@ STORE = "files"
 """The store with the committed length of each output file, by path."""
 
 
+_log = logging.getLogger(__name__)
+
+
 class FileOutput:
     """Append NDJSON to a file, exactly once.
 
     The checkpoint records how long the file is; what stands behind that after a crash is cut
     off at the next start. Who reads the file while the worker runs may see a tail that a crash
-    would take back. A file that was taken away is begun anew.
+    would take back. A file that was taken away is begun anew, with a warning.
     """
 
     def __init__(self, path: Path, backend: Backend, *, fsync: bool = True) -> None:
@@ -61,6 +65,10 @@ class FileOutput:
                 raise ConfigError(msg)
             return 0
         if size is None:
+            if recorded:
+                _log.warning(
+                    "%s is not there any more, and %s bytes were: it is begun anew", self._path, f"{recorded:,}"
+                )
             return 0
         if size < recorded:
             msg = (
