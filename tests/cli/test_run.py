@@ -161,11 +161,11 @@ def test_a_file_of_another_suffix_is_read_if_it_begins_as_ndjson(fleet: Path) ->
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("CACHE_BYTES", "bogus", "cache_bytes: "),
-        ("FSYNC", "perhaps", "fsync: "),
-        ("LOG_RETENTION", "long", "log_retention: "),
-        ("MAX_RECORD_BYTES", "-1", "max_record_bytes: "),
-        ("CHECKPOINT_INTERVAL", "soon", "checkpoint_interval: "),
+        ("CACHE_BYTES", "bogus", "HEADRACE_CACHE_BYTES: "),
+        ("FSYNC", "perhaps", "HEADRACE_FSYNC: "),
+        ("LOG_RETENTION", "long", "HEADRACE_LOG_RETENTION: "),
+        ("MAX_RECORD_BYTES", "-1", "HEADRACE_MAX_RECORD_BYTES: "),
+        ("CHECKPOINT_INTERVAL", "soon", "HEADRACE_CHECKPOINT_INTERVAL: "),
     ],
 )
 def test_a_wrong_setting_of_the_environment_is_refused(
