@@ -15,7 +15,7 @@ from typing import Any
 from headrace.errors import DataError
 from headrace.event.dtypes import DType, Kind
 from headrace.event.faults import show
-from headrace.topology.expr import callable_name
+from headrace.topology.names import callable_name
 
 _EXACT: dict[Kind, type] = {
     Kind.INT: int,

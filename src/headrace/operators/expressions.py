@@ -35,9 +35,9 @@ from headrace.topology.expr import (
     Meta,
     Scalar,
     Unary,
-    children,
 )
 from headrace.topology.functions import FUNCTIONS, Function, Nulls
+from headrace.topology.trees import children
 from headrace.topology.typing import chain, literal_dtype, result_dtype
 
 INLINE_INT = 1 << 63

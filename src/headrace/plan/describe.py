@@ -7,7 +7,7 @@ from typing import assert_never
 
 from headrace.plan.digest import digest, functions_of
 from headrace.plan.model import Plan, PlannedStep, is_stateful
-from headrace.topology.expr import callable_name
+from headrace.topology.names import callable_name
 from headrace.topology.nodes import (
     Broadcast,
     Explode,

@@ -2,6 +2,7 @@
 
 from headrace.testing.clock import ManualClock
 from headrace.testing.driver import TopologyDriver
+from headrace.testing.examples import aggregated, computed, example
 from headrace.testing.faults import CrashPoint, FaultyBackend, SimulatedCrash
 from headrace.testing.outputs import DeadLetter, OutputRecord
 
@@ -13,4 +14,7 @@ __all__ = [
     "OutputRecord",
     "SimulatedCrash",
     "TopologyDriver",
+    "aggregated",
+    "computed",
+    "example",
 ]

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace.event.dtypes import DType
-from headrace.topology.expr import Expr, callable_name, lift
+from headrace.topology.expr import Expr, lift
+from headrace.topology.names import callable_name
 
 DEFAULT_LIMIT = 1000
 
@@ -62,55 +63,133 @@ class _Aggregates:
     __slots__ = ()
 
     def count(self, value: object = None) -> Aggregate:
-        """Count records, or the non-null values of an expression."""
+        """Count records, or the non-null values of an expression.
+
+        >>> from headrace import agg, col
+        >>> from headrace.testing import aggregated
+        >>> aggregated(agg.count(), amount=[5, None]), aggregated(agg.count(col.amount), amount=[5, None])
+        (2, 1)
+        """
         return Aggregate("count", () if value is None else (lift(value),))
 
     def sum(self, value: object) -> Aggregate:
-        """Sum. Exact for int and Decimal; floats are compensated (Neumaier), so that they do not drift."""
+        """Sum. Exact for int and Decimal; floats are compensated (Neumaier), so that they do not drift.
+
+        >>> from headrace import agg, col
+        >>> from headrace.testing import aggregated
+        >>> aggregated(agg.sum(col.amount), amount=[5, None, 7])
+        12
+        """
         return Aggregate("sum", (lift(value),))
 
     def min(self, value: object) -> Aggregate:
-        """Return the smallest value."""
+        """Return the smallest value.
+
+        >>> from headrace import agg, col
+        >>> from headrace.testing import aggregated
+        >>> aggregated(agg.min(col.amount), amount=[5, 3, 7])
+        3
+        """
         return Aggregate("min", (lift(value),))
 
     def max(self, value: object) -> Aggregate:
-        """Return the largest value."""
+        """Return the largest value.
+
+        >>> from headrace import agg, col
+        >>> from headrace.testing import aggregated
+        >>> aggregated(agg.max(col.amount), amount=[5, 3, 7])
+        7
+        """
         return Aggregate("max", (lift(value),))
 
     def mean(self, value: object) -> Aggregate:
-        """Return the arithmetic mean: a compensated sum divided by the count."""
+        """Return the arithmetic mean: a compensated sum divided by the count.
+
+        >>> from headrace import agg, col
+        >>> from headrace.testing import aggregated
+        >>> aggregated(agg.mean(col.amount), amount=[5, None, 7])
+        6.0
+        """
         return Aggregate("mean", (lift(value),))
 
     def variance(self, value: object) -> Aggregate:
-        """Return the sample variance (n - 1), by Welford's method; null for fewer than two values."""
+        """Return the sample variance (n - 1), by Welford's method; null for fewer than two values.
+
+        >>> from headrace import agg, col
+        >>> from headrace.testing import aggregated
+        >>> aggregated(agg.variance(col.amount), amount=[5, 7])
+        2.0
+        """
         return Aggregate("variance", (lift(value),))
 
     def stddev(self, value: object) -> Aggregate:
-        """Return the sample standard deviation, by Welford's method; null for fewer than two values."""
+        """Return the sample standard deviation, by Welford's method; null for fewer than two values.
+
+        >>> from headrace import agg, col
+        >>> from headrace.testing import aggregated
+        >>> aggregated(agg.stddev(col.amount), amount=[3, 5, 7])
+        2.0
+        """
         return Aggregate("stddev", (lift(value),))
 
     def first(self, value: object) -> Aggregate:
-        """Return the value with the lowest event time; the first to arrive among equals."""
+        """Return the value with the lowest event time; the first to arrive among equals.
+
+        >>> from headrace import agg, col
+        >>> from headrace.testing import aggregated
+        >>> aggregated(agg.first(col.city), time=col.at, city=["Delft", "Leiden"], at=[2_000, 1_000])
+        'Leiden'
+        """
         return Aggregate("first", (lift(value),))
 
     def last(self, value: object) -> Aggregate:
-        """Return the value with the highest event time; the last to arrive among equals."""
+        """Return the value with the highest event time; the last to arrive among equals.
+
+        >>> from headrace import agg, col
+        >>> from headrace.testing import aggregated
+        >>> aggregated(agg.last(col.city), time=col.at, city=["Delft", "Leiden"], at=[2_000, 1_000])
+        'Delft'
+        """
         return Aggregate("last", (lift(value),))
 
     def arg_min(self, value: object, by: object) -> Aggregate:
-        """Return ``value`` where ``by`` is smallest; the first to arrive among equals."""
+        """Return ``value`` where ``by`` is smallest; the first to arrive among equals.
+
+        >>> from headrace import agg, col
+        >>> from headrace.testing import aggregated
+        >>> aggregated(agg.arg_min(col.sku, col.price), sku=["tea", "cup"], price=[9, 4])
+        'cup'
+        """
         return Aggregate("arg_min", (lift(value), lift(by)))
 
     def arg_max(self, value: object, by: object) -> Aggregate:
-        """Return ``value`` where ``by`` is largest; the first to arrive among equals."""
+        """Return ``value`` where ``by`` is largest; the first to arrive among equals.
+
+        >>> from headrace import agg, col
+        >>> from headrace.testing import aggregated
+        >>> aggregated(agg.arg_max(col.sku, col.price), sku=["tea", "cup"], price=[9, 4])
+        'tea'
+        """
         return Aggregate("arg_max", (lift(value), lift(by)))
 
     def collect_list(self, value: object, *, limit: int = DEFAULT_LIMIT) -> Aggregate:
-        """Collect values in order of arrival; the first ``limit`` of them."""
+        """Collect values in order of arrival; the first ``limit`` of them.
+
+        >>> from headrace import agg, col
+        >>> from headrace.testing import aggregated
+        >>> aggregated(agg.collect_list(col.sku, limit=3), sku=["tea", "cup", "tea", "pot"])
+        ['tea', 'cup', 'tea']
+        """
         return Aggregate("collect_list", (lift(value),), limit=limit)
 
     def collect_set(self, value: object, *, limit: int = DEFAULT_LIMIT) -> Aggregate:
-        """Collect distinct values in order of first arrival; the first ``limit`` of them."""
+        """Collect distinct values in order of first arrival; the first ``limit`` of them.
+
+        >>> from headrace import agg, col
+        >>> from headrace.testing import aggregated
+        >>> aggregated(agg.collect_set(col.sku, limit=3), sku=["tea", "cup", "tea", "pot"])
+        ['tea', 'cup', 'pot']
+        """
         return Aggregate("collect_set", (lift(value),), limit=limit)
 
     def count_distinct(self, value: object) -> Aggregate:
@@ -120,8 +199,9 @@ class _Aggregates:
         Values are scalars; 1 and 1.0 are one value. Needs ``headrace[sketches]``.
 
         >>> from headrace import agg, col
-        >>> str(agg.count_distinct(col.user))
-        'count_distinct(col.user)'
+        >>> from headrace.testing import aggregated
+        >>> aggregated(agg.count_distinct(col.user), user=["ada", "bob", "ada"])
+        2
         """
         return Aggregate("count_distinct", (lift(value),))
 
@@ -134,8 +214,9 @@ class _Aggregates:
         differ within that bound. NaN is left out. Needs ``headrace[sketches]``.
 
         >>> from headrace import agg, col
-        >>> str(agg.quantiles(col.amount, [0.5, 0.99]))
-        'quantiles(col.amount, [0.5, 0.99])'
+        >>> from headrace.testing import aggregated
+        >>> aggregated(agg.quantiles(col.amount, [0.5, 0.99]), amount=[4, 1, 3, 2])
+        [2.0, 4.0]
         """
         given: object = probabilities  # whatever it is: it is checked with the rest
         return Aggregate("quantiles", (lift(value),), probabilities=tuple(given) if isinstance(given, Iterable) else ())
@@ -149,8 +230,9 @@ class _Aggregates:
         ``headrace[sketches]``.
 
         >>> from headrace import agg, col
-        >>> str(agg.top_k(col.page, 10))
-        'top_k(col.page, limit=10)'
+        >>> from headrace.testing import aggregated
+        >>> aggregated(agg.top_k(col.page, 1), page=["/", "/tea", "/tea"])
+        [{'value': '/tea', 'count': 2}]
         """
         return Aggregate("top_k", (lift(value),), limit=k)
 
@@ -161,13 +243,21 @@ class _Aggregates:
         which either is null, or ``by`` is NaN, are left out. For the lowest, negate: ``by=-col.amount``.
 
         >>> from headrace import agg, col
-        >>> str(agg.top(3, by=col.amount, of=col.order_id))
-        'top(col.order_id, col.amount, limit=3)'
+        >>> from headrace.testing import aggregated
+        >>> aggregated(agg.top(2, by=col.amount, of=col.id), id=["a", "b", "c"], amount=[3, 9, 5])
+        [{'rank': 1, 'value': 'b', 'by': 9}, {'rank': 2, 'value': 'c', 'by': 5}]
         """
         return Aggregate("top", (lift(of), lift(by)), limit=n)
 
     def reduce(self, function: Callable[[Any, Any], Any], value: object, *, returns: DType | type) -> Aggregate:
-        """Fold values with an associative Python function of (accumulated, value); the first value starts."""
+        """Fold values with an associative Python function of (accumulated, value); the first value starts.
+
+        >>> from math import gcd
+        >>> from headrace import agg, col
+        >>> from headrace.testing import aggregated
+        >>> aggregated(agg.reduce(gcd, col.pieces, returns=int), pieces=[12, 18, 30])
+        6
+        """
         custom = Custom(_nothing, function, function, _same)
         return Aggregate("reduce", (lift(value),), custom=custom, returns=returns)
 
@@ -183,6 +273,16 @@ class _Aggregates:
         """Aggregate with Python functions: ``add(state, *values)`` per record, ``result(state)`` at the end.
 
         Records in which any of the values is null are left out. The state must be plain data.
+
+        >>> from headrace import agg, col
+        >>> from headrace.testing import aggregated
+        >>> def add(state, price, pieces):
+        ...     return state + price * pieces
+        >>> total = agg.custom(
+        ...     col.price, col.pieces, init=int, add=add, merge=lambda a, b: a + b, result=lambda s: s, returns=int
+        ... )
+        >>> aggregated(total, price=[3, 5], pieces=[2, 1])
+        11
         """
         return Aggregate(
             "custom", tuple(lift(v) for v in values), custom=Custom(init, add, merge, result), returns=returns

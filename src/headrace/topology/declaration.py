@@ -17,8 +17,8 @@ from headrace.errors import Fault
 from headrace.event.dtypes import ANY
 from headrace.topology import aggregates
 from headrace.topology.duration import DurationError, duration_ms
-from headrace.topology.expr import Cast, Column, Expr, Literal, callable_name, lift
-from headrace.topology.names import ID_RULE, TOPIC_RULE, is_id, is_topic
+from headrace.topology.expr import Cast, Column, Expr, Literal, lift
+from headrace.topology.names import ID_RULE, TOPIC_RULE, callable_name, is_id, is_topic
 from headrace.topology.nodes import Aggregate, Node
 from headrace.topology.operator import Port
 from headrace.topology.rules import RuleSyntaxError, parse_rule

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from headrace.event.dtypes import DType
-from headrace.topology.expr import Expr, callable_name
+from headrace.topology.expr import Expr
+from headrace.topology.names import callable_name
 from headrace.topology.operator import Operator, Path, Port
 from headrace.topology.trees import all_columns
 

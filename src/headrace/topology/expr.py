@@ -17,17 +17,25 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from enum import Enum
-from functools import partial
 from typing import NoReturn
 
 from headrace.event.dtypes import DType
+from headrace.topology.names import callable_name
 
 SCALARS = (bool, int, float, str, bytes, Decimal, datetime, date, timedelta, type(None))
 Scalar = bool | int | float | str | bytes | Decimal | datetime | date | timedelta | None
 
 
 class Expr:
-    """A node of an expression tree. Operators build bigger trees."""
+    """A node of an expression tree. Operators build bigger trees.
+
+    >>> from headrace import col
+    >>> from headrace.testing import computed
+    >>> computed(col.user.is_in(["ada", "bob"]) & (col.amount.cast(float) / 4 == 1.25), user="ada", amount=5)
+    True
+    >>> computed(col.user.fill_null("nobody"), user=None), computed(col.user.is_null(), user=None)
+    ('nobody', True)
+    """
 
     __slots__ = ()
 
@@ -274,15 +282,6 @@ class Apply(Expr):
         return f"apply({', '.join((callable_name(self.function), *map(str, self.args)))})"
 
 
-def callable_name(function: Callable[..., object]) -> str:
-    """Return a stable name of a callable: not its address, which differs in every process."""
-    if isinstance(function, partial):
-        given = [repr(a) for a in function.args] + [f"{k}={v!r}" for k, v in function.keywords.items()]
-        return f"partial({', '.join((callable_name(function.func), *given))})"
-    owner = function if hasattr(function, "__qualname__") else type(function)
-    return f"{owner.__module__}.{owner.__qualname__}" if getattr(owner, "__module__", None) else owner.__qualname__
-
-
 def lift(value: object) -> Expr:
     """Return ``value`` if it is an expression, else a literal of it.
 
@@ -302,21 +301,6 @@ def _scalar(value: object) -> Scalar:
     raise TypeError(msg)
 
 
-def children(expr: Expr) -> tuple[Expr, ...]:
-    """Return the direct sub-expressions, left to right."""
-    match expr:
-        case Unary(_, operand) | In(operand, _) | Cast(operand, _):
-            return (operand,)
-        case Binary(_, left, right):
-            return (left, right)
-        case Call(_, args) | Apply(_, args, _):
-            return args
-        case Case(branches, otherwise):
-            return (*(e for branch in branches for e in branch), otherwise)
-        case _:
-            return ()
-
-
 class _Columns:
     """The root of column expressions: ``col.amount``, ``col["order id"]``."""
 
@@ -334,7 +318,15 @@ class _Columns:
 
 
 class _Meta:
-    """Properties of the record itself."""
+    """Properties of the record itself. Use :data:`meta`.
+
+    >>> from headrace import meta
+    >>> from headrace.testing import example
+    >>> orders, run = example(user=str)
+    >>> orders.map("told", topic=meta.topic, place=meta.offset).sink("out", topic="told")
+    >>> run({"user": "ada"}).output("told")
+    [{'user': 'ada', 'topic': 'orders', 'place': 0}]
+    """
 
     __slots__ = ()
 
@@ -379,7 +371,14 @@ class Then:
 
 
 def when(condition: Expr) -> When:
-    """Begin a conditional: ``when(col.a > 1).then("big").otherwise("small")``."""
+    """Begin a conditional: a value for the first condition that is true.
+
+    >>> from headrace import col, when
+    >>> from headrace.testing import computed
+    >>> size = when(col.amount > 100).then("big").otherwise("small")
+    >>> computed(size, amount=120), computed(size, amount=5)
+    ('big', 'small')
+    """
     return When(condition)
 
 
@@ -387,8 +386,9 @@ def apply(function: Callable[..., object], *args: object, returns: DType | type)
     """Call a Python function with expressions as its arguments, once per record.
 
     >>> from headrace import apply, col
-    >>> str(apply(len, col.name, returns=int))
-    'apply(builtins.len, col.name)'
+    >>> from headrace.testing import computed
+    >>> computed(apply(str.title, col.name, returns=str), name="ada lovelace")
+    'Ada Lovelace'
     """
     return Apply(function, tuple(lift(a) for a in args), returns)
 

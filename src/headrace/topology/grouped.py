@@ -34,16 +34,42 @@ class Grouped:
     _window: Window | None
 
     def window(self, window: Window) -> Grouped:
-        """Return this grouping with a window for the aggregates."""
+        """Return this grouping with a window for the aggregates.
+
+        >>> from headrace import agg, col, tumbling
+        >>> from headrace.testing import example
+        >>> orders, run = example(time=col.at, user=str, at=int)
+        >>> minutes = orders.group_by("by-user", col.user).window(tumbling("1m"))
+        >>> minutes.aggregate("counts", orders=agg.count()).on_close().select("n", col.orders).sink("out", topic="out")
+        >>> run({"user": "ada", "at": 0}, {"user": "ada", "at": 59_999}, {"user": "ada", "at": 60_000}).output("out")
+        [{'orders': 2}, {'orders': 1}]
+        """
         return replace(self, _window=self._declared.window(self._port.step, window))
 
     def aggregate(self, id: str, /, **aggregates: Aggregate) -> Aggregated:
-        """Aggregate per key, and per window if there is one. The id is the table's name."""
+        """Aggregate per key, and per window if there is one. The id is the table's name.
+
+        >>> from headrace import agg, col
+        >>> from headrace.testing import example
+        >>> orders, run = example(user=str, amount=int)
+        >>> totals = orders.group_by("by-user", col.user).aggregate("totals", n=agg.count(), sum=agg.sum(col.amount))
+        >>> run({"user": "ada", "amount": 5}, {"user": "ada", "amount": 7}).table("totals")
+        [{'user': 'ada', 'n': 2, 'sum': 12}]
+        """
         node = nodes.Aggregate(id, self._port, self._window, self._declared.aggregates(id, aggregates))
         return Aggregated(self._declared, self._declared.add(node).step, self._window)
 
     def table(self, id: str, *, delete: Condition | None = None) -> Tabled:
-        """Keep the latest record per key, by order of arrival. ``delete`` true removes the key."""
+        """Keep the latest record per key, by order of arrival. ``delete`` true removes the key.
+
+        >>> from headrace import col
+        >>> from headrace.testing import example
+        >>> orders, run = example(user=str, city=str)
+        >>> users = orders.group_by("by-user", col.user).table("users", delete=col.city == "")
+        >>> ada, bob = {"user": "ada", "city": "Delft"}, {"user": "bob", "city": "Leiden"}
+        >>> run(ada, bob, {"user": "ada", "city": "Gouda"}, {"user": "bob", "city": ""}).table("users")
+        [{'user': 'ada', 'city': 'Gouda'}]
+        """
         self._refuse_window(id, "A table keeps the latest record for all time: leave window() out, or aggregate().")
         where = None if delete is None else self._declared.condition(id, "delete", delete)
         return Tabled(self._declared, self._declared.add(nodes.Table(id, self._port, where)).step)
@@ -52,6 +78,13 @@ class Grouped:
         """Keep the first record of a key, by order of arrival; drop those less than ``within`` from one that was kept.
 
         Records more than ``grace`` behind the watermark are late: of their time nothing may be known any more.
+
+        >>> from headrace import col
+        >>> from headrace.testing import example
+        >>> orders, run = example(id=str, amount=int)
+        >>> orders.group_by("by-id", col.id).distinct("once", within="1h").sink("out", topic="once")
+        >>> run({"id": "a", "amount": 5}, {"id": "a", "amount": 5}, {"id": "b", "amount": 7}).output("once")
+        [{'id': 'a', 'amount': 5}, {'id': 'b', 'amount': 7}]
         """
         self._refuse_window(id, "Say within=... instead: leave window() out.")
         within_ms = self._declared.duration(id, "within", within, least=1)
@@ -239,7 +272,15 @@ class Grouped:
         return self._port
 
     def stream(self) -> Stream:
-        """Return the records as a stream with this key."""
+        """Return the records as a stream with this key.
+
+        >>> from headrace import col
+        >>> from headrace.testing import example
+        >>> orders, run = example(user=str)
+        >>> orders.group_by("by-user", col.user).stream().sink("out", topic="by-user")
+        >>> [record.key for record in run({"user": "ada"}).records("by-user")]
+        [b'ada']
+        """
         self._refuse_window(self._port.step, "A stream has no windows: leave window() out, or aggregate().")
         return Stream(self._declared, self._port)
 

@@ -93,7 +93,7 @@ class LookupSteps(Streamed):
     ) -> GlobalTable:
         """Keep the latest record per key, all of them in every task: for :meth:`lookup` of small reference data.
 
-        ``columns`` and ``named`` are the key. ``delete`` true removes it.
+        ``columns`` and ``named`` are the key. ``delete`` true removes it. :meth:`lookup` has an example.
         """
         from headrace.topology.tabled import GlobalTable  # noqa: PLC0415 - tables make streams
 

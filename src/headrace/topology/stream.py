@@ -34,19 +34,51 @@ class Stream(RuledSteps, LookupSteps):
         return Stream(self._declared, self._declared.add(node))
 
     def filter(self, id: str, where: Condition) -> Stream:
-        """Keep records for which ``where`` is true; false and null are dropped."""
+        """Keep records for which ``where`` is true; false and null are dropped.
+
+        >>> from headrace import col
+        >>> from headrace.testing import example
+        >>> orders, run = example(user=str, amount=int)
+        >>> orders.filter("big", col.amount > 100).sink("out", topic="big")
+        >>> run({"user": "ada", "amount": 120}, {"user": "bob", "amount": 5}).output("big")
+        [{'user': 'ada', 'amount': 120}]
+        """
         return self._add(nodes.Filter(id, self._port, self._declared.condition(id, "where", where)))
 
     def select(self, id: str, /, *columns: Column, **named: object) -> Stream:
-        """Compute the named columns and keep no others. A bare column keeps its last name."""
+        """Compute the named columns and keep no others. A bare column keeps its last name.
+
+        >>> from headrace import col
+        >>> from headrace.testing import example
+        >>> orders, run = example(user=str, price=int, pieces=int)
+        >>> orders.select("totals", col.user, total=col.price * col.pieces).sink("out", topic="totals")
+        >>> run({"user": "ada", "price": 3, "pieces": 2}).output("totals")
+        [{'user': 'ada', 'total': 6}]
+        """
         return self._add(nodes.Select(id, self._port, self._declared.named(id, columns, named), extend=False))
 
     def map(self, id: str, /, *columns: Column, **named: object) -> Stream:
-        """Compute the named columns beside the ones that are there."""
+        """Compute the named columns beside the ones that are there.
+
+        >>> from headrace import col
+        >>> from headrace.testing import example
+        >>> orders, run = example(user=str, amount=int)
+        >>> orders.map("taxed", tax=col.amount * 0.25).sink("out", topic="taxed")
+        >>> run({"user": "ada", "amount": 20}).output("taxed")
+        [{'user': 'ada', 'amount': 20, 'tax': 5.0}]
+        """
         return self._add(nodes.Select(id, self._port, self._declared.named(id, columns, named), extend=True))
 
     def explode(self, id: str, items: Expr, *, name: str = "item") -> Stream:
-        """Emit one record per element of a list, in order; none for an empty or null list."""
+        """Emit one record per element of a list, in order; none for an empty or null list.
+
+        >>> from headrace import col
+        >>> from headrace.testing import example
+        >>> orders, run = example(user=str, skus=list[str])
+        >>> orders.explode("each", col.skus, name="sku").select("line", col.user, col.sku).sink("out", topic="lines")
+        >>> run({"user": "ada", "skus": ["tea", "cup"]}).output("lines")
+        [{'user': 'ada', 'sku': 'tea'}, {'user': 'ada', 'sku': 'cup'}]
+        """
         found = self._declared.computed(id, "items", items)
         name = self._declared.column_name(id, "name", name)
         return self._add(nodes.Explode(id, self._port, UNKNOWN if found is None else found, name))
@@ -59,7 +91,16 @@ class Stream(RuledSteps, LookupSteps):
         returns: DType | type,
         name: str = "item",
     ) -> Stream:
-        """Emit one record per element of the list that a Python function returns."""
+        """Emit one record per element of the list that a Python function returns.
+
+        >>> from headrace import col
+        >>> from headrace.testing import example
+        >>> orders, run = example(note=str)
+        >>> words = orders.flat_map("words", str.split, col.note, returns=list[str], name="word")
+        >>> words.select("word", col.word).sink("out", topic="words")
+        >>> run({"note": "no sugar"}).output("words")
+        [{'word': 'no'}, {'word': 'sugar'}]
+        """
         given = [self._declared.expression(id, "args", arg) for arg in args]
         return self.explode(id, apply(function, *given, returns=returns), name=name)
 
@@ -67,6 +108,16 @@ class Stream(RuledSteps, LookupSteps):
         """Split: each record goes to the first branch whose condition is true.
 
         A branch with the condition ``True`` takes the rest; without one the rest is dropped.
+
+        >>> from headrace import col
+        >>> from headrace.testing import example
+        >>> orders, run = example(amount=int)
+        >>> sizes = orders.branch("size", big=col.amount > 100, small=True)
+        >>> sizes["big"].sink("big-out", topic="big")
+        >>> sizes["small"].sink("small-out", topic="small")
+        >>> done = run({"amount": 120}, {"amount": 5})
+        >>> done.output("big"), done.output("small")
+        ([{'amount': 120}], [{'amount': 5}])
         """
         if not conditions:
             self._declared.fault(id, "conditions", "at least one branch", "none", "Name them: big=col.amount > 100.")
@@ -82,7 +133,16 @@ class Stream(RuledSteps, LookupSteps):
         }
 
     def merge(self, id: str, *others: Stream) -> Stream:
-        """Return the union with streams of the same columns; order is kept per input."""
+        """Return the union with streams of the same columns; order is kept per input.
+
+        >>> from headrace import col
+        >>> from headrace.testing import example
+        >>> orders, run = example(amount=int)
+        >>> small, big = orders.filter("small", col.amount < 10), orders.filter("big", col.amount > 100)
+        >>> small.merge("odd", big).sink("out", topic="odd")
+        >>> run({"amount": 120}, {"amount": 50}, {"amount": 5}).output("odd")
+        [{'amount': 120}, {'amount': 5}]
+        """
         ports, given = [self._port], list[object](others)
         for other in given:
             match other:
@@ -97,11 +157,26 @@ class Stream(RuledSteps, LookupSteps):
         return self._add(nodes.Merge(id, tuple(ports)))
 
     def broadcast(self, id: str) -> Stream:
-        """Send every record to all tasks behind this step, whatever partition it came from."""
+        """Send every record to all tasks behind this step, whatever partition it came from.
+
+        >>> from headrace.testing import example
+        >>> orders, run = example(user=str)
+        >>> orders.broadcast("to-all").sink("out", topic="seen")
+        >>> run({"user": "ada"}).output("seen")  # there is one task here: once
+        [{'user': 'ada'}]
+        """
         return self._add(nodes.Broadcast(id, self._port))
 
     def group_by(self, id: str, /, *columns: Column, **named: object) -> Grouped:
-        """Set the key. Records of one key meet in one task, whatever partition they came from."""
+        """Set the key. Records of one key meet in one task, whatever partition they came from.
+
+        >>> from headrace import agg, col, fn
+        >>> from headrace.testing import example
+        >>> orders, run = example(user=str)
+        >>> counts = orders.group_by("by-user", user=fn.lower(col.user)).aggregate("counts", orders=agg.count())
+        >>> run({"user": "ada"}, {"user": "Ada"}).table("counts")
+        [{'user': 'ada', 'orders': 2}]
+        """
         from headrace.topology.grouped import Grouped  # noqa: PLC0415 - groupings make streams
 
         node = nodes.GroupBy(id, self._port, self._declared.named(id, columns, named))
@@ -116,7 +191,17 @@ class Stream(RuledSteps, LookupSteps):
         order: str = "event_time",
         runs: int = 10_000,
     ) -> Detected:
-        """Find a pattern among all records, whatever their keys: they meet in one task. See :meth:`Grouped.detect`."""
+        """Find a pattern among all records, whatever their keys: they meet in one task. See :meth:`Grouped.detect`.
+
+        >>> from headrace import begin, col, matched
+        >>> from headrace.testing import example
+        >>> orders, run = example(user=str, amount=int)
+        >>> rise = begin("low", col.amount < 10).followed_by("high", col.amount > 100).within("1h")
+        >>> found = orders.detect("rise", rise, emit={"by": matched.last("high").user})
+        >>> found.select("who", col.by).sink("out", topic="rises")
+        >>> run({"user": "ada", "amount": 5}, {"user": "bob", "amount": 120}).output("rises")
+        [{'by': 'bob'}]
+        """
         from headrace.topology.outcomes import Detected  # noqa: PLC0415 - outcomes are streams
 
         port = self._declared.add(nodes.GroupBy(f"{id}.all", self._port, (("all", lift("")),)))
@@ -124,7 +209,15 @@ class Stream(RuledSteps, LookupSteps):
         return Detected(self._declared, self._declared.add(node))
 
     def sink(self, id: str, topic: str | Expr, *, key: Expr | None = None) -> None:
-        """Write every record to a topic, as JSON. The key defaults to the stream's own."""
+        """Write every record to a topic, as JSON. The key defaults to the stream's own.
+
+        >>> from headrace import col
+        >>> from headrace.testing import example
+        >>> orders, run = example(user=str, amount=int)
+        >>> orders.sink("out", topic="copies", key=col.user)
+        >>> [(record.key, record.value) for record in run({"user": "ada", "amount": 5}).records("copies")]
+        [(b'ada', b'{"user":"ada","amount":5}')]
+        """
         name = topic if isinstance(topic, Expr) else self._declared.topic(id, topic)
         self._add(nodes.Sink(id, self._port, name, None if key is None else self._declared.computed(id, "key", key)))
 
@@ -142,6 +235,16 @@ class Stream(RuledSteps, LookupSteps):
 
         A call that fails or takes longer than ``timeout`` is tried again with exponential
         backoff; after ``attempts`` the record goes to the dead letters.
+
+        >>> from headrace.testing import example
+        >>> mails = []
+        >>> async def mail(order):
+        ...     mails.append(f"Thanks, {order['user']}!")
+        >>> orders, run = example(user=str)
+        >>> orders.handle("mail", mail)
+        >>> done = run({"user": "ada"})
+        >>> mails
+        ['Thanks, ada!']
         """
         declared = self._declared
         node = nodes.Handle(

@@ -35,7 +35,16 @@ class Tabled:
         return Stream(self._declared, Port(self._id, port))
 
     def on_update(self) -> Stream:
-        """Return the changes: at most one row per key and checkpoint, the newest."""
+        """Return the changes: at most one row per key and checkpoint, the newest.
+
+        >>> from headrace import agg, col
+        >>> from headrace.testing import example
+        >>> orders, run = example(user=str)
+        >>> counts = orders.group_by("by-user", col.user).aggregate("counts", orders=agg.count())
+        >>> counts.on_update().sink("out", topic="counts")
+        >>> run({"user": "ada"}, {"user": "ada"}).output("counts")  # there is one checkpoint here, at the end
+        [{'user': 'ada', 'orders': 2}]
+        """
         return self._stream("update")
 
     def join(  # noqa: PLR0913
@@ -98,18 +107,45 @@ class Aggregated(Tabled):
     _window: Window | None
 
     def on_close(self) -> Stream:
-        """Return exactly one final row per key and window, when the window closes."""
+        """Return exactly one final row per key and window, when the window closes.
+
+        >>> from headrace import agg, col, tumbling
+        >>> from headrace.testing import example
+        >>> orders, run = example(time=col.at, user=str, at=int)
+        >>> minutes = orders.group_by("by-user", col.user).window(tumbling("1m"))
+        >>> minutes.aggregate("counts", orders=agg.count()).on_close().sink("out", topic="counts")
+        >>> run({"user": "ada", "at": 0}).output("counts")
+        [{'user': 'ada', 'window_start': '1970-01-01T00:00:00Z', 'window_end': '1970-01-01T00:01:00Z', 'orders': 1}]
+        """
         self._require_window("on_close", "Use on_update() or every(), or give the grouping a window().")
         return self._stream("close")
 
     def every(self, interval: Duration) -> Stream:
-        """Return the changed rows each time that the watermark passes a multiple of ``interval``."""
+        """Return the changed rows each time that the watermark passes a multiple of ``interval``.
+
+        >>> from headrace import agg, col
+        >>> from headrace.testing import example
+        >>> orders, run = example(time=col.at, user=str, at=int)
+        >>> counts = orders.group_by("by-user", col.user).aggregate("counts", orders=agg.count())
+        >>> counts.every("1m").sink("out", topic="counts")
+        >>> run(*({"user": "ada", "at": at} for at in (10_000, 20_000, 70_000))).output("counts")
+        [{'user': 'ada', 'orders': 2}, {'user': 'ada', 'orders': 3}]
+        """
         every_ms = self._declared.duration(self._id, "every", interval, least=1)
         self._declared.emit_every(self._id, every_ms)
         return self._stream(f"every:{every_ms}")
 
     def late(self) -> Stream:
-        """Return the records that came after their window had closed, with the columns of the input."""
+        """Return the records that came after their window had closed, with the columns of the input.
+
+        >>> from headrace import agg, col, tumbling
+        >>> from headrace.testing import example
+        >>> orders, run = example(time=col.at, user=str, at=int)
+        >>> minutes = orders.group_by("by-user", col.user).window(tumbling("1m", grace="10s"))
+        >>> minutes.aggregate("counts", orders=agg.count()).late().sink("out", topic="late")
+        >>> run({"user": "ada", "at": 70_000}, {"user": "ada", "at": 50_000}).output("late")
+        [{'user': 'ada', 'at': 50000}]
+        """
         self._require_window("late", "Without a window no record is late: leave it out, or give it a window().")
         if isinstance(self._window, Counted):
             remedy = "Leave it out: such windows take records as they come."

@@ -73,6 +73,18 @@ class Topology:
             idle_timeout: After this long without a record an input no longer holds the watermark back.
             on_error: What to do with records that cannot be decoded or that a step fails on.
             validation: Check the fields that are read, or the ``full`` record.
+
+        >>> from pydantic import BaseModel
+        >>> from headrace import Topology, col
+        >>> from headrace.testing import TopologyDriver
+        >>> class Order(BaseModel):
+        ...     amount: int
+        >>> topology = Topology("shop")
+        >>> topology.source("orders", topic="orders", schema=Order).sink("out", topic="copies")
+        >>> driver = TopologyDriver(topology)
+        >>> driver.pipe("orders", [{"amount": 5}, {"amount": "five"}])
+        >>> driver.output("copies"), len(driver.dead_letters())
+        ([{'amount': 5}], 1)
         """
         declared = self._declaration
         node = Source(

@@ -4,7 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from headrace.topology.expr import Column, Expr, Meta, children
+from headrace.topology.expr import Apply, Binary, Call, Case, Cast, Column, Expr, In, Meta, Unary
+
+
+def children(expr: Expr) -> tuple[Expr, ...]:
+    """Return the direct sub-expressions, left to right."""
+    match expr:
+        case Unary(_, operand) | In(operand, _) | Cast(operand, _):
+            return (operand,)
+        case Binary(_, left, right):
+            return (left, right)
+        case Call(_, args) | Apply(_, args, _):
+            return args
+        case Case(branches, otherwise):
+            return (*(e for branch in branches for e in branch), otherwise)
+        case _:
+            return ()
 
 
 def walk(expr: Expr) -> Iterator[Expr]:

@@ -46,11 +46,11 @@ from headrace.topology.expr import (
     Meta,
     Scalar,
     Unary,
-    callable_name,
-    children,
 )
 from headrace.topology.functions import FUNCTIONS, Function, Nulls
+from headrace.topology.names import callable_name
 from headrace.topology.promotion import COMPARISONS, NUMBERS, arithmetic, common_of, comparable
+from headrace.topology.trees import children
 
 __all__ = ["MAX_DEPTH", "META", "Report", "chain", "depth", "infer", "literal_dtype", "result_dtype", "to_dtype"]
 

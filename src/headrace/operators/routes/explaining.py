@@ -8,7 +8,8 @@ from typing import Any
 
 from headrace.event.dtypes import ANY, BOOL, FLOAT, INT, STR, DType, Kind, struct
 from headrace.operators.routes.deciding import evaluator
-from headrace.topology.expr import Binary, Column, Expr, Literal, children
+from headrace.topology.expr import Binary, Column, Expr, Literal
+from headrace.topology.trees import children
 from headrace.topology.typing import chain
 
 
