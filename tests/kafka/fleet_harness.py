@@ -254,9 +254,10 @@ class FleetUnderProof:
             self.bootstrap, self.names, self.partitions, once=self.settings.get("guarantee") != "at_least_once"
         )
         asyncio.run(checker.check())
+        records = checker.expected.records
+        assert records == made + self.partitions, f"not the fleet: the load made {made}, its topic has {records}"
         assert not checker.faults, "\n".join([*checker.faults, self.tails()])
-        assert checker.expected.records == made + self.partitions
-        return checker.expected.records
+        return records
 
     def _ended(self, seconds: float, kept: float) -> int:
         """End the load; return how many records it has made, without the last of each partition."""
