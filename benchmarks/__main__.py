@@ -1,7 +1,6 @@
-"""Run all benchmarks: ``python -m benchmarks``."""
+"""Run all benchmarks that need no broker: ``python -m benchmarks``."""
 
-from benchmarks import engine, scaling, whole
+from benchmarks import engine, joins, nexmark, patterns, scaling, whole
 
-engine.main()
-whole.main()
-scaling.main()
+for one in (engine, whole, scaling, patterns, joins, nexmark):
+    one.main()

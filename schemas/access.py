@@ -43,7 +43,7 @@ class UserRegistered(Event, type="access.user.registered"):
 
 
 class LoginAttempted(Event, type="access.login.attempted", version=2):
-    """Someone tried to log in as a user.
+    """Someone tried to log in as a user. ``latitude``, ``longitude``: where the address is, in degrees, if known.
 
     Version 1 had ``success`` (a bool) in place of ``outcome``, called the address ``address``
     and knew no method but the password.
@@ -54,6 +54,8 @@ class LoginAttempted(Event, type="access.login.attempted", version=2):
     method: Method = Method.PASSWORD
     ip: Annotated[str, Field(max_length=45)] | None = None
     user_agent: Annotated[str, Field(max_length=400)] | None = None
+    latitude: Annotated[float, Field(ge=-90, le=90)] | None = None
+    longitude: Annotated[float, Field(ge=-180, le=180)] | None = None
 
 
 @upcaster(LoginAttempted, from_version=1)
@@ -93,3 +95,28 @@ class BruteForceSuspected(BaseModel):
     attempts: Annotated[int, Field(ge=5)]
     addresses: list[str]
     severity: Literal["medium", "high"]
+
+
+class BruteForced(BaseModel):
+    """Derived: logins of a user failed one after the other, and the next one succeeded."""
+
+    model_config = ConfigDict(frozen=True)
+
+    user_id: UserId
+    since: datetime
+    entered_at: datetime
+    failures: Annotated[int, Field(ge=5)]
+    ip: str | None
+
+
+class TravelledImpossibly(BaseModel):
+    """Derived: a user logged in at two places that nobody gets between in that time."""
+
+    model_config = ConfigDict(frozen=True)
+
+    user_id: UserId
+    left_at: datetime
+    arrived_at: datetime
+    km: Annotated[float, Field(gt=0)]
+    left_ip: str | None
+    arrived_ip: str | None

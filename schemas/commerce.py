@@ -93,3 +93,29 @@ class PageViewed(BaseModel):
     path: Annotated[str, Field(pattern=r"^/", max_length=500)]
     duration_ms: Annotated[int, Field(ge=0)] = 0
     referrer: str | None = None
+
+
+class OrderOverdue(BaseModel):
+    """Derived: an order that was not paid, or not shipped, in time. ``due_at`` is when it should have been."""
+
+    model_config = ConfigDict(frozen=True)
+
+    order_id: OrderId
+    tenant: str
+    since: datetime
+    due_at: datetime
+
+
+class OrderPaid(BaseModel):
+    """Derived: an order with its payment. ``amount`` is what the lines of the order come to."""
+
+    model_config = ConfigDict(frozen=True)
+
+    order_id: OrderId
+    tenant: str
+    amount: Money
+    paid: Money
+    currency: Currency
+    provider: str
+    placed_at: datetime
+    paid_at: datetime

@@ -47,3 +47,17 @@ class ReplenishOrdered(BaseModel):
     sku: Sku
     quantity: Annotated[int, Field(gt=0)]
     ordered_at: datetime
+
+
+class StockOutForecast(BaseModel):
+    """Derived: a place that will have sold its last piece of a product soon, or has. ``hours_left`` 0: it has."""
+
+    model_config = ConfigDict(frozen=True)
+
+    warehouse: Warehouse
+    sku: Sku
+    on_hand: Annotated[int, Field(ge=0)]
+    units_per_hour: Annotated[float, Field(gt=0)]
+    hours_left: Annotated[float, Field(ge=0)]
+    demand_of: datetime
+    counted_at: datetime

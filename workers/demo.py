@@ -19,7 +19,7 @@ from headrace.runtime.summary import Summary
 from headrace.runtime.worker import Worker
 from workers import access, shop, warehouse
 from workers.demo_display import Display
-from workers.demo_queries import Reader, accounts, answers, top_tenants, wrong_records
+from workers.demo_queries import Reader, accounts, alerts, answers, top_tenants, wrong_records
 from workers.simulation import Day, simulate
 
 TOPOLOGIES = [*access.topologies, *shop.topologies, *warehouse.topologies]
@@ -36,7 +36,7 @@ def main(*, events: int = EVENTS, seed: int = SEED) -> bool:
 
 def _demo(directory: Path, events: int, seed: int) -> bool:
     tables: dict[str, Reader] = {}
-    display = Display(lambda: top_tenants(tables))
+    display = Display(lambda: top_tenants(tables), lambda: alerts(tables))
     display.say(f"A simulated day of a shop platform with 100 tenants: about {events:,} events, seed {seed}.")
     day = simulate(directory / "day", events=events, seed=seed)
     for topic, tally in day.tallies.items():

@@ -19,12 +19,12 @@ Row = dict[str, Any]
 
 
 class Display:
-    """Writes to standard output; ``best`` gives the rows shown beside the counters of a running fleet."""
+    """Writes to standard output; ``best`` and ``alerts`` give the rows shown beside the counters of a running fleet."""
 
-    def __init__(self, best: Callable[[], Sequence[Row]]) -> None:
+    def __init__(self, best: Callable[[], Sequence[Row]], alerts: Callable[[], Sequence[Row]]) -> None:
         """Find out what standard output is."""
         self.console = Console(highlight=False, soft_wrap=True)
-        self._best = best
+        self._best, self._alerts = best, alerts
         self._records: dict[str, int] = {}
         self._live = Live(console=self.console, auto_refresh=False) if self.console.is_terminal else None
 
@@ -44,7 +44,8 @@ class Display:
     def progress(self, summary: Summary) -> None:
         """Show the counters of a running fleet."""
         if self._live is not None:
-            self._live.update(Group(_counters(summary), rows_table("Revenue so far", self._best())), refresh=True)
+            best, alerts = rows_table("Revenue so far", self._best()), rows_table("Alerts so far", self._alerts())
+            self._live.update(Group(_counters(summary), best, alerts), refresh=True)
             return
         reached = _reached(self._complete_up_to(summary), ended=summary.ended)
         self.say(

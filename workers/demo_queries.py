@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
@@ -65,8 +65,47 @@ def answers(tables: Mapping[str, Reader]) -> Iterator[Answer]:
     evening = MIDNIGHT - timedelta(hours=4)
     health = [row for row in tables["provider-health"].scan() if row["window_start"] == evening]
     yield Answer("How many payments did each provider decline between 20:00 and 21:00?", health)
+    yield from warnings(tables)
     admins = [row for row in tables["grants"].scan() if row["role"] == "admin"]
     yield Answer(f"Who is an administrator? ({len(admins)} users; some)", [_grant(row) for row in admins[:SHOWN]])
+
+
+def alerts(tables: Mapping[str, Reader]) -> list[Row]:
+    """Return what the fleet warns of: how often so far, and the newest case."""
+
+    def newest(table: str, time: str, words: Callable[[Row], str]) -> Row:
+        rows = list(tables[table].scan())
+        last = max(rows, key=lambda row: row[time], default=None)
+        told = {"newest": "", "at": None} if last is None else {"newest": words(last), "at": last[time]}
+        return {"so far": len(rows), **told}
+
+    guessed = newest("guessed-passwords", "entered_at", lambda row: f"{row['user_id']}, {row['failures']} failures")
+    journeys = newest("impossible-journeys", "last_at", lambda row: f"{row['user_id']}, {row['km']:,.0f} km")
+    unpaid = newest("unpaid-orders", "since", lambda row: f"{row['order_id']} of {row['tenant']}, {row['amount']:,}")
+    empty = newest("stock-outs", "counted_at", lambda row: f"{row['sku']} at {row['warehouse']}, {row['on_hand']} left")
+    return [
+        {"alert": "password guessed", **guessed},
+        {"alert": "impossible journey", **journeys},
+        {"alert": "order not paid", **unpaid},
+        {"alert": "stock running out", **empty},
+    ]
+
+
+def warnings(tables: Mapping[str, Reader]) -> Iterator[Answer]:
+    """Ask for what the fleet has found by patterns and joins."""
+    guessed = sorted(tables["guessed-passwords"].scan(), key=lambda row: row["entered_at"])
+    yield Answer(f"Whose password was guessed? ({len(guessed)} users; the last)", guessed[-SHOWN:])
+    journeys = sorted(tables["impossible-journeys"].scan(), key=lambda row: row["last_at"])
+    yield Answer(f"Who was in two places at once? ({len(journeys)} users; the last)", journeys[-SHOWN:])
+    unpaid = sorted(tables["unpaid-orders"].scan(), key=lambda row: row["amount"], reverse=True)
+    title = f"Which orders were not paid within half an hour? ({len(unpaid)}; the largest)"
+    yield Answer(title, [_without_window(row) for row in unpaid[:SHOWN]])
+    empty = sorted(tables["stock-outs"].scan(), key=lambda row: (row["hours_left"], row["warehouse"], row["sku"]))
+    yield Answer(f"What will be sold out within six hours? ({len(empty)} places; the first)", empty[:SHOWN])
+
+
+def _without_window(row: Row) -> Row:
+    return {name: value for name, value in row.items() if not name.startswith("window")}
 
 
 def _stock(row: Row) -> Row:

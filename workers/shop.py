@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from topologies import fulfilment, order_revenue, payment_health
+from topologies import fulfilment, order_fulfilment, order_revenue, payment_health
 
-topologies = [order_revenue.topology, payment_health.topology, fulfilment.topology]
+topologies = [order_revenue.topology, payment_health.topology, order_fulfilment.topology, fulfilment.topology]

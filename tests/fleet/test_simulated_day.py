@@ -15,7 +15,7 @@ EVENTS = 30_000
 
 @pytest.fixture(scope="module")
 def day(tmp_path_factory: pytest.TempPathFactory) -> Day:
-    return simulate(tmp_path_factory.mktemp("day"), events=EVENTS, seed=11)
+    return simulate(tmp_path_factory.mktemp("day"), events=EVENTS, seed=21)
 
 
 def lines(day: Day, topic: str) -> list[bytes]:

@@ -45,11 +45,21 @@ def test_the_simulation_writes_a_file_per_topic_and_the_tally(
 
 
 def test_the_demo_answers_its_questions_and_accounts_for_every_record(capsys: pytest.CaptureFixture[str]) -> None:
-    assert demo.main(events=4_000, seed=5)
+    assert demo.main(events=8_000, seed=5)
     lines = capsys.readouterr().out.splitlines()
     for question in ("Which tenants have the highest revenue?", "What is nearly sold out, and where?"):
         place = lines.index(question)
         assert lines[place + 2].strip(), question
+    for alert in (
+        "Whose password was guessed?",
+        "Who was in two places at once?",
+        "Which orders were not paid",
+        "sold out",
+    ):
+        (place,) = [
+            number for number, line in enumerate(lines) if alert in line and line.endswith(("last)", "est)", "first)"))
+        ]
+        assert lines[place + 2].strip(), alert
     assert lines[-1].endswith("every record is accounted for.")
     assert not any("\x1b" in line for line in lines)
 
@@ -60,7 +70,7 @@ def test_what_the_demo_says_to_be_complete_never_goes_back(capsys: pytest.Captur
             name, records, 0, 0, 0, 0, None if hour is None else datetime(2026, 1, 5, hour, tzinfo=UTC)
         )
 
-    display = Display(list)
+    display = Display(list, list)
     display.watch({"first": 10, "second": 10})
     for first, second, derived in (
         (one("first", 5, 9), one("second", 0, None), one("derived", 0, None)),

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shlex
+import signal
+import socket
 import subprocess
 import sys
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.cli.commands import ROOT
-from tests.kafka.broker import Broker
+from tests.kafka.broker import HOST, Broker, free_ports
 from tests.kafka.fleets import Process, Shop
 from tests.kafka.support import unique
 
@@ -21,6 +26,31 @@ def commands() -> list[list[str]]:
     section = text[text.index("## On Kafka") :]
     block = section[: section.index("\n```\n")]
     return [shlex.split(line, comments=True) for line in re.findall(r"^\$ (.*)$", block, re.M)]
+
+
+def two_ports() -> int:
+    """Return the first of two free ports side by side."""
+    while True:
+        (port,) = free_ports(1)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind((HOST, port + 1))
+            return port
+
+
+def test_the_script_starts_a_broker_and_ends_it(tmp_path: Path, bootstrap: str) -> None:
+    port, file = two_ports(), tmp_path / "log"
+    command = [str(ROOT / "scripts/kafka"), str(tmp_path / "broker"), "--port", str(port), "--heap", "256m"]
+    with file.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as script:
+        process = Process(script, file)
+        try:
+            process.until(f"on {HOST}:{port}, data and log in {tmp_path / 'broker'}. Ctrl-C ends it.\n")
+            with socket.create_connection((HOST, port), timeout=5):
+                pass
+            assert process.stop(signal.SIGINT) == 0, process.log
+        finally:
+            script.kill()
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection((HOST, port), timeout=5)
 
 
 def test_the_commands_of_the_readme_run(tmp_path: Path, own_broker: Broker) -> None:
@@ -35,7 +65,6 @@ def test_the_commands_of_the_readme_run(tmp_path: Path, own_broker: Broker) -> N
     }
     found = commands()
     assert found[0] == ["scripts/kafka"]
-    assert (ROOT / "scripts/kafka").stat().st_mode & 0o100
     assert found[1][:1] == ["export"]
     shop = Shop(group, tmp_path, bootstrap, {})
     for words in found[2:]:

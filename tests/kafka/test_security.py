@@ -14,9 +14,10 @@ from headrace.errors import ConfigError
 from headrace.kafka.security import connection_options
 from headrace.kafka.settings import FleetSettings
 from tests.kafka.broker import HOST, Broker, free_ports
-from tests.kafka.conftest import _owner, _unavailable
+from tests.kafka.conftest import _owner
 from tests.kafka.fleets import Shop, make_shop, started
 from tests.kafka.install import Unavailable, libraries
+from tests.skips import cannot
 
 SECRET = "hunter2-is-secret"
 LISTENERS = {"SASL": "SASL_PLAINTEXT", "TLS": "SSL", "BOTH": "SASL_SSL"}
@@ -112,7 +113,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     try:
         made.broker.start()
     except Unavailable as error:
-        _unavailable(error)
+        cannot(error)
     made.add_scram_users()
     yield made
     made.broker.kill()

@@ -20,6 +20,7 @@ import msgspec
 from headrace.topology import nodes
 from headrace.topology.aggregates import Aggregate as AggregateSpec
 from headrace.topology.calendars import Calendar
+from headrace.topology.deduplicate import Deduplicate
 from headrace.topology.nodes import OnError
 from headrace.topology.operator import Port
 from headrace.topology.topology import Topology
@@ -81,7 +82,7 @@ class Interpreter:
     """Run a topology. Results: ``outputs`` by topic, ``dead`` letters, ``late`` count, ``calls`` of handlers."""
 
     def __init__(self, topology: Topology, partitions: int = 1) -> None:
-        self.nodes = topology.nodes
+        self.nodes, self.partitions = topology.nodes, partitions
         self.outputs: dict[str, list[dict[str, Any]]] = defaultdict(list)
         self.dead: list[tuple[str, bytes]] = []
         self.skipped = 0
@@ -94,6 +95,7 @@ class Interpreter:
         self.changed: dict[tuple[str, int], dict[tuple[Any, ...], Group]] = defaultdict(dict)
         self.offsets: dict[tuple[str, int], int] = defaultdict(int)
         self.arrival = 0
+        self.passed: dict[str, list[tuple[object, int]]] = defaultdict(list)
         self.many = Many(self)
 
     def feed(self, topic: str, value: bytes, time_ms: int, partition: int = 0) -> None:
@@ -167,6 +169,10 @@ class Interpreter:
                     yield out, replace(record, columns={**record.columns, node.name: item})
             case nodes.Merge():
                 yield out, record
+            case nodes.Broadcast():
+                yield from [(out, record)] * self.partitions
+            case Deduplicate():
+                yield from self._first(node, record)
             case nodes.GroupBy():
                 key = tuple((name, one_form(value(expr))) for name, expr in node.keys)
                 yield out, replace(record, key=key, columns={**record.columns, **dict(key)})
@@ -203,6 +209,15 @@ class Interpreter:
             return
         self.tables[node.id][ident] = row
         yield Port(node.id, "update"), replace(record, columns=row)
+
+    def _first(self, node: Deduplicate, record: Record) -> Iterator[tuple[Port, Record]]:
+        passed, at = self.passed[node.id], record.time_ms
+        if at + node.grace_ms < record.watermark:
+            self.late += 1
+            yield Port(node.id, "late"), record
+        elif not any(key == record.key and abs(at - then) < node.within_ms for key, then in passed):
+            passed.append((record.key, at))
+            yield Port(node.id), record
 
     def _aggregate(self, node: nodes.Aggregate, record: Record) -> Iterator[tuple[Port, Record]]:
         args = tuple(

@@ -1,9 +1,14 @@
 """What a table shows of closed windows depends on event time alone, not on when old rows were removed."""
 
+from collections.abc import Iterator
+from dataclasses import replace
+
 import pytest
 
 from headrace import Topology, agg, col, hopping, session, tumbling
+from headrace.state.memory import MemoryStore
 from headrace.testing import TopologyDriver
+from headrace.topology.windows import Hopping, Window
 from tests.operators.support import click, clicks, moment, only
 
 WINDOWS = {
@@ -54,3 +59,29 @@ def test_what_is_past_its_retention_is_removed_from_the_store() -> None:
         driver.pipe("clicks", click("a", 60 * n))
         driver.checkpoint()
     assert sum(1 for _ in driver.backend.store("t/counts").scan()) < 10
+
+
+@pytest.mark.parametrize("window", WINDOWS.values(), ids=WINDOWS)
+def test_windows_are_closed_and_removed_without_a_look_at_those_that_are_kept(
+    window: Window, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan, seen = MemoryStore.scan, 0
+
+    def counting_scan(self: MemoryStore, *bounds: bytes) -> Iterator[tuple[bytes, bytes]]:
+        nonlocal seen
+        for found in scan(self, *bounds):
+            seen += 1
+            yield found
+
+    monkeypatch.setattr(MemoryStore, "scan", counting_scan)
+    minutes, users = 90, 10
+    driver = TopologyDriver(counting(replace(window, retention_ms=3_600_000)))
+    for minute in range(minutes):
+        driver.pipe("clicks", [click(f"u{n}", 60 * minute) for n in range(users)])
+        driver.checkpoint()
+    scanned = seen
+    kept = len(driver.table("counts"))
+    made = minutes * users * (2 if isinstance(window, Hopping) else 1)
+    assert 0 < kept < made, "some were removed"
+    assert seen > scanned, "what reads the table is seen"
+    assert scanned < 3 * made, "each once to close it and once to remove it; all that are kept at each: 60 times that"

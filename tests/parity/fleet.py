@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
+import time
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
@@ -56,6 +58,13 @@ class DemoFleet:
                     stdout=log,
                     stderr=log,
                 )
+
+    async def running(self) -> None:
+        """Return when each worker that was started has run: before that, inputs would seem to be idle."""
+        deadline = time.monotonic() + _LONGEST_S
+        while not all(" running: " in self._log(name).read_text() for name in self._processes):
+            assert time.monotonic() < deadline, self.logs()
+            await asyncio.sleep(0.2)
 
     def kill(self, name: str) -> None:
         process = self._processes.pop(name)

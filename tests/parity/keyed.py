@@ -132,6 +132,20 @@ def chain() -> list[Topology]:
     return [first, second]
 
 
+def firsts() -> Topology:
+    topology = Topology("firsts")
+    first = clicks(topology, out_of_orderness="2s").group_by("by", col.user).distinct("first", within="9s", grace="1s")
+    first.sink("f", topic="first")
+    first.late().select("l", col.user, col.at).sink("lo", topic="late")
+    return topology
+
+
+def to_all() -> Topology:
+    topology = Topology("to-all")
+    clicks(topology).broadcast("all").filter("some", col.n > 3).sink("a", topic="all")
+    return topology
+
+
 def until_silence() -> Topology:
     topology = Topology("silence")
     counts = clicks(topology, idle_timeout="3s").group_by("by", col.user).window(tumbling("1s"))
@@ -171,6 +185,8 @@ CASES = {
     "kept windows": Case(lambda: windowed(tumbling("10s", retention="30s")), promise=UPDATES),
     "kept sessions": Case(lambda: windowed(session("5s", retention="30s"), out_of_orderness="9s"), promise=SESSIONS),
     "early": Case(early, partitions=1),
+    "first of each key": Case(firsts, promise=Promise(bags=("late",))),
+    "broadcast": Case(to_all, promise=Promise(bags=("all",))),
     "declared key": Case(by_declared_key, promise=UPDATES, inputs={"clicks": mixture(1, broken=False)}),
     "two sources in windows": Case(
         of_two_sources, promise=Promise(bags=("late",)), inputs={"left": mixture(4), "right": mixture(5, 200)}

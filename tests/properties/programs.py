@@ -158,6 +158,9 @@ class Program:
     chained: bool = False
     early: bool = False
     two_sources: bool = False
+    broadcast: bool = False
+    within: tuple[int, int] | None = None
+    """Keep the first record of each key: within so many seconds, grace."""
     out_of_orderness_s: int = 0
 
 
@@ -175,7 +178,15 @@ def declare(program: Program) -> Topology:
     shape.sink("plain-out", topic="plain")
     shape.sink("chosen-out", topic=TOPIC)
     shape.handle("note", note, attempts=1)
+    if program.broadcast:
+        shape.broadcast("all").filter("some", col.m > 3).sink("all-out", topic="all")
     grouped = KEYS[program.key](stream)
+    if program.within is not None:
+        within, grace = (timedelta(seconds=seconds) for seconds in program.within)
+        first = grouped.distinct("first", within=within, grace=grace)
+        first.select("first-shape", col.user, col.n, col.m, col.at).sink("first-out", topic="first")
+        first.late().select("late-shape", col.n, col.m, col.at).sink("late-out", topic="late")
+        return topology
     if program.table:
         latest = grouped.table("table", delete=col.m == 0)
         latest.on_update().sink("update-out", topic="update")
@@ -236,6 +247,14 @@ def value_of(second: float, columns: dict[str, Any]) -> bytes:
     return msgspec.json.encode({"at": (START + timedelta(seconds=second)).isoformat(), **columns})
 
 
+def at_of(value: bytes) -> str:
+    """Return the time of a record as text; of a broken one an early one."""
+    try:
+        return str(msgspec.json.decode(value)["at"])
+    except (msgspec.DecodeError, KeyError, UnicodeDecodeError):
+        return ""
+
+
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("filter"), st.sampled_from(sorted(CONDITIONS))),
@@ -257,6 +276,7 @@ counteds = st.sampled_from([(1, 1), (2, 2), (4, 2), (3, 1), (5, 2), (6, 4)]).map
 )
 aggregates = st.lists(st.sampled_from(sorted(AGGREGATES)), min_size=1, max_size=5, unique=True).map(tuple)
 lags = st.sampled_from([0, 5, 30])
+withins = st.tuples(st.sampled_from([1, 5, 20]), graces)
 keys = st.sampled_from(sorted(KEYS))
 # a coarse grid beside the fine one: watermarks and gaps often fall exactly on a bound
 seconds = st.one_of(
@@ -279,5 +299,7 @@ values = st.builds(
 broken = st.sampled_from([b"", b"{", b'{"user": "a"}', b'{"user": 1, "at": "2024-01-01T00:00:00Z", "m": 1}', b"\xff"])
 record = st.one_of(*[values] * 9, broken)
 records = st.lists(record, min_size=1, max_size=8) | st.lists(record, min_size=20, max_size=40)
+orderly = records.map(lambda found: sorted(found, key=at_of))
+"""In the order of their times: then sessions do not depend on how far the other partitions are."""
 actions = st.lists(st.sampled_from(["none", "none", "checkpoint", "restart", *CrashPoint]), min_size=1, max_size=8)
 batches = st.sampled_from([1, 2, 5, None])

@@ -14,11 +14,13 @@ from tests.properties.programs import (
     hoppings,
     keys,
     lags,
+    orderly,
     records,
     sessions,
     slidings,
     steps,
     tumblings,
+    withins,
 )
 
 fast = settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -152,9 +154,46 @@ def test_two_merged_sources(program, records, actions, batch) -> None:
 @fast
 @given(
     st.builds(
+        Program, key=keys, window=sessions, two_sources=st.just(True), aggregates=aggregates, early=st.booleans()
+    ),
+    orderly, actions, batches,
+)  # fmt: skip
+def test_sessions_of_two_merged_sources(program, records, actions, batch) -> None:
+    runs = Runs(program, records, actions, batch)
+    check_all(program, runs)
+
+
+@fast
+@given(st.builds(Program, steps=steps, key=keys, within=withins, out_of_orderness_s=lags), records, actions, batches)
+def test_the_first_of_each_key(program, records, actions, batch) -> None:
+    runs = Runs(program, records, actions, batch)
+    check_all(program, runs)
+    assert runs.got["first"] == runs.expected["first"]
+
+
+@fast
+@given(
+    st.builds(
+        Program,
+        key=keys,
+        window=sessions,
+        aggregates=st.lists(st.sampled_from(COMMUTATIVE), min_size=1, max_size=4, unique=True).map(tuple),
+    ),
+    orderly, actions, batches, st.integers(2, 3),
+)  # fmt: skip
+def test_sessions_of_several_partitions(program, records, actions, batch, partitions) -> None:
+    runs = Runs(program, records, actions, batch, partitions)
+    assert as_bag(runs.got["close"]) == as_bag(runs.expected["close"])
+    assert runs.got["late"] == runs.expected["late"] == []
+
+
+@fast
+@given(
+    st.builds(
         Program,
         steps=steps,
         key=keys,
+        broadcast=st.just(True),
         window=tumblings | hoppings,
         aggregates=st.lists(st.sampled_from(COMMUTATIVE), min_size=1, max_size=4, unique=True).map(tuple),
         out_of_orderness_s=lags,
@@ -164,7 +203,7 @@ def test_two_merged_sources(program, records, actions, batch) -> None:
 def test_several_partitions(program, records, actions, batch, partitions) -> None:
     runs = Runs(program, records, actions, batch, partitions)
     assert runs.dead == runs.naive_dead
-    for topic in ("plain", *CHOSEN):
+    for topic in ("plain", "all", *CHOSEN):
         assert as_bag(runs.got[topic]) == as_bag(runs.expected[topic])
     check_calls(runs)
     assert as_bag(runs.got["close"]) == as_bag(runs.expected["close"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 pytest_plugins = ["pytester"]
@@ -47,8 +49,9 @@ def test_how_often():
 
 @pytest.mark.parametrize("workers", [(), ("-n", "1")])
 def test_only_what_was_too_slow_is_tried_again_and_the_summary_says_so(
-    pytester: pytest.Pytester, workers: tuple[str, ...]
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: tuple[str, ...]
 ) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     pytester.makeini("[pytest]\nmarkers = faults\n")
     pytester.makeconftest(CONFTEST)
     room = pytester.mkdir("kafka")

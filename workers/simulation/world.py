@@ -11,6 +11,7 @@ from random import Random
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 START_MS = 1_767_571_200_000  # 2026-01-05T00:00:00Z, a Monday
 HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 # Share of the day's traffic per hour, UTC: asleep at four, busy at noon, busiest in the evening.
 HOURS = (3, 2, 1, 1, 1, 2, 4, 8, 12, 15, 17, 19, 21, 18, 16, 15, 16, 19, 24, 28, 26, 18, 10, 6)
 
@@ -24,18 +25,29 @@ Timed = tuple[int, Message]
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The platform: ``tenants`` by name, with what they weigh in traffic (a few have most of it)."""
+    """The platform: ``tenants`` by name, with what they weigh in traffic (a few have most of it).
+
+    ``orders``: how many there are on the day; payments and shipments are of these.
+    """
 
     tenants: tuple[str, ...]
     weights: tuple[float, ...]
+    seed: int
+    orders: int
 
     @classmethod
-    def of(cls, tenants: int) -> World:
+    def of(cls, tenants: int, *, seed: int, orders: int) -> World:
         """Make a world of so many tenants, their traffic falling as 1/rank."""
         return cls(
             tuple(f"tenant-{n:03d}" for n in range(tenants)),
             tuple(accumulate(1 / rank for rank in range(1, tenants + 1))),
+            seed,
+            orders,
         )
+
+    def stream(self, topic: str) -> Random:
+        """Return the random stream of a topic, at its beginning."""
+        return Random(f"{self.seed}:{topic}")  # noqa: S311 - a simulation
 
     def tenant(self, rng: Random) -> int:
         """Draw a tenant's number."""
