@@ -34,7 +34,8 @@ orders = topology.source("orders", topic="orders", schema=Order)
         (
             'orders.group_by("by", col.sku).aggregate("n", n=agg.avg(col.amount))',
             "AttributeError: '_Aggregates' object has no attribute 'avg'. There are: arg_max, arg_min, collect_list, "
-            "collect_set, count, custom, first, last, max, mean, min, reduce, stddev, sum, variance",
+            "collect_set, count, count_distinct, custom, first, last, max, mean, min, quantiles, reduce, stddev, sum, "
+            "top, top_k, variance",
         ),
         ('orders.filtre("some")', "AttributeError: 'Stream' object has no attribute 'filtre'. Did you mean 'filter'?"),
         ("1 / 0", "ZeroDivisionError: division by zero"),
