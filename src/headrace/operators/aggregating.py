@@ -15,7 +15,7 @@ from headrace.event.dtypes import TIMESTAMP
 from headrace.operators.agent import OperatorSpec
 from headrace.operators.counted import CountedLogic
 from headrace.operators.frame import Frame, Value
-from headrace.operators.kind import RowForm, Shape
+from headrace.operators.kind import RowForm, Shape, node_of
 from headrace.operators.logic import Emit, Logic
 from headrace.operators.preview import SessionPreview, WindowPreview
 from headrace.operators.rows import row_form
@@ -23,7 +23,7 @@ from headrace.operators.sessions import SessionLogic
 from headrace.operators.sliding import SlidingLogic
 from headrace.operators.slots import slot_code
 from headrace.operators.view import StateView
-from headrace.operators.visits import AggregateShape, add_function, may_wait, shape_of, visit_windows
+from headrace.operators.visits import AggregateShape, add_function, aggregate_shape, may_wait, visit_windows
 from headrace.operators.windowed import WindowedLogic
 from headrace.plan.model import PlannedStep
 from headrace.topology.calendars import Calendar
@@ -59,9 +59,7 @@ class AggregateKind:
 
     def prepare(self, g: Generator, step: PlannedStep, index: int) -> Shape:
         """Lay out the slots; generate ``init`` and ``merge``, and ``add`` where records may wait."""
-        node = step.node
-        if not isinstance(node, Aggregate):
-            raise TypeError(step.id)
+        node = node_of(step, Aggregate)
         base = _OWN.get(type(node.window), 1)
         own, types, codes = ["-1"] * base, [int] * base, []
         for _, spec in node.aggregates:
@@ -84,23 +82,19 @@ class AggregateKind:
 
     def visit(self, g: Generator, step: PlannedStep, port: Port, frame: Frame, *, tail: bool) -> None:
         """Find the state of the record's key and window, and update it; late records go to the late port."""
-        node = step.node
-        if not isinstance(node, Aggregate):
-            raise TypeError(step.id)
+        node = node_of(step, Aggregate)
         visit_windows(g, step, node, frame, tail=tail)
 
     def row(self, g: Generator, step: PlannedStep, port: str) -> RowForm:
         """Return the form of a row: the key, the window and the result of each aggregate."""
-        node = step.node
-        if not isinstance(node, Aggregate):
-            raise TypeError(step.id)
+        node = node_of(step, Aggregate)
         start, end, time = _bounds(node.window)
         columns: dict[tuple[str, ...], Value] = {}
         if node.window is not None:
             columns[("window_start",)] = (f"_from_ms({start})", TIMESTAMP)
             columns[("window_end",)] = (f"_from_ms({end})", TIMESTAMP)
         types = dict(step.columns.fields)
-        for (name, _), code in zip(node.aggregates, shape_of(g, step).codes, strict=True):
+        for (name, _), code in zip(node.aggregates, aggregate_shape(g, step).codes, strict=True):
             columns[(name,)] = (code.result, types[name])
         return row_form(step.columns, step.key, columns, time)
 
@@ -113,7 +107,7 @@ class AggregateKind:
 
     def kit(self, g: Generator, step: PlannedStep, made: Callable[[str], Callable[..., Any]]) -> AggregateKit:
         """Return the generated functions."""
-        shape, node = shape_of(g, step), step.node
+        shape, node = aggregate_shape(g, step), step.node
         waits = isinstance(node, Aggregate) and may_wait(node, shape)
         n = shape.index
         return AggregateKit(made(f"init_{n}"), made(f"merge_{n}"), made(f"add_{n}") if waits else None)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from headrace.operators.agent import OperatorSpec
-from headrace.operators.footprint import Footprint
+from headrace.operators.footprint import Footprint, forget
 from headrace.operators.frame import Frame
-from headrace.operators.kind import RowForm, Shape
+from headrace.operators.kind import RowForm, Shape, node_of
 from headrace.operators.late import behind, unless
 from headrace.operators.logic import NEVER_MS, Emit, Logic
 from headrace.operators.rows import listed_form
@@ -61,9 +61,7 @@ class DeduplicateKind:
 
     def logic(self, spec: OperatorSpec, view: StateView, emit: Emit, opened: Callable[[], None]) -> DeduplicateLogic:
         """Return the logic for one task."""
-        if not isinstance(spec.step.node, Deduplicate):
-            raise TypeError(spec.step.id)
-        return DeduplicateLogic(spec.step.node, view)
+        return DeduplicateLogic(node_of(spec.step, Deduplicate), view)
 
     def preview(self, spec: OperatorSpec, view: StateView, logic: Logic) -> None:
         """Return nothing."""
@@ -158,6 +156,4 @@ class DeduplicateLogic:
 
     def evict(self, keep: int) -> None:
         """Forget clean keys, those that came in first."""
-        surplus = max(self.size() - keep, 0)
-        for key in [key for key, _ in zip(self._cold, range(surplus), strict=False)]:
-            del self._cold[key]
+        forget(self._cold, self.size() - keep)

@@ -15,7 +15,7 @@ from headrace.event.dtypes import STR
 from headrace.operators.agent import OperatorSpec
 from headrace.operators.footprint import Footprint
 from headrace.operators.frame import Frame, Value, type_at
-from headrace.operators.kind import RowForm, Shape
+from headrace.operators.kind import RowForm, Shape, node_of
 from headrace.operators.logic import NEVER_MS, Emit, Logic
 from headrace.operators.rows import row_form
 from headrace.operators.view import StateView
@@ -49,7 +49,7 @@ class EnrichKind:
 
     def visit(self, g: Generator, step: PlannedStep, port: Port, frame: Frame, *, tail: bool) -> None:
         """Put the record aside; where an argument is null there is nothing to ask for."""
-        node, w = _node(step), g.writer
+        node, w = node_of(step, Enrich), g.writer
         wait = g.bind(f"t.operators[{g.operators[step.id].index}].wait", "wait")
         args, optional = [], []
         for expr in node.args:
@@ -70,7 +70,10 @@ class EnrichKind:
         """Return the form of a row: its times, what is needed of the record, the value."""
         schema, key, paths = g.plan.columns[Port(step.id)], g.plan.keys[Port(step.id)], _carried(g, step)
         columns: dict[Path, Value] = {p: (f"st[{n}]", type_at(schema, p)) for n, p in enumerate(paths, _OWN)}
-        columns[_node(step).name,] = (f"st[{_OWN + len(paths)}]", type_at(schema, (_node(step).name,)))
+        columns[node_of(step, Enrich).name,] = (
+            f"st[{_OWN + len(paths)}]",
+            type_at(schema, (node_of(step, Enrich).name,)),
+        )
         form = row_form(schema, key, columns, "st[0]")
         frame = replace(form.frame, watermark=("st[1]", 0), bound="st[2]")
         if not key:  # the key that the record came with, as bytes
@@ -88,7 +91,7 @@ class EnrichKind:
 
     def logic(self, spec: OperatorSpec, view: StateView, emit: Emit, opened: Callable[[], None]) -> EnrichLogic:
         """Return the logic for one task."""
-        return EnrichLogic(_node(spec.step), spec.kit, emit)
+        return EnrichLogic(node_of(spec.step, Enrich), spec.kit, emit)
 
     def preview(self, spec: OperatorSpec, view: StateView, logic: Logic) -> None:
         """Return nothing."""
@@ -151,14 +154,8 @@ def _unset(*_: Any) -> Any:
 
 def _carried(g: Generator, step: PlannedStep) -> list[Path]:
     """Return what the steps behind it read of the record."""
-    name = _node(step).name
+    name = node_of(step, Enrich).name
     return sorted(p for p in g.plan.required.get(Port(step.id), frozenset()) if p[0] != name)
-
-
-def _node(step: PlannedStep) -> Enrich:
-    if not isinstance(step.node, Enrich):
-        raise TypeError(step.id)
-    return step.node
 
 
 __all__ = ["EnrichKind", "EnrichLogic", "Failed"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import islice
+from typing import Any
+
 from headrace.state.protocol import Put
 
 _BASE = 180  # bytes of a key, its entry in a dict and an empty state
@@ -30,3 +33,9 @@ class Footprint:
     def state_bytes(self) -> int:
         """About how many bytes one state takes in memory."""
         return int(_BASE + _GROWTH * self._stored)
+
+
+def forget(clean: dict[Any, Any], surplus: int) -> None:
+    """Forget so many states that are in the store, those that came in first."""
+    for key in list(islice(clean, max(surplus, 0))):
+        del clean[key]

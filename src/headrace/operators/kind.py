@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from headrace.operators.agent import OperatorSpec
 from headrace.operators.frame import Frame
@@ -15,6 +15,9 @@ from headrace.topology.operator import Port
 
 if TYPE_CHECKING:
     from headrace.operators.generator import Generator
+
+N = TypeVar("N")
+S = TypeVar("S", bound="Shape")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +64,18 @@ class Kind(Protocol):
 
     def preview(self, spec: OperatorSpec, view: StateView, logic: Logic) -> Any:
         """Return what code in the loop asks before it changes anything; None: nothing."""
+
+
+def node_of(step: PlannedStep, kind: type[N]) -> N:
+    """Return the step's node, which is of this kind."""
+    if not isinstance(step.node, kind):
+        raise TypeError(step.id)
+    return step.node
+
+
+def shape_of(g: Generator, step: PlannedStep, kind: type[S]) -> S:
+    """Return the step's shape, which is of this kind."""
+    shape = g.operators[step.id]
+    if not isinstance(shape, kind):
+        raise TypeError(step.id)
+    return shape

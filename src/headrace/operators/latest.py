@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from headrace.operators.agent import OperatorSpec
-from headrace.operators.footprint import Footprint
+from headrace.operators.footprint import Footprint, forget
 from headrace.operators.frame import Frame
 from headrace.operators.kind import RowForm, Shape
 from headrace.operators.logic import NEVER_MS, Emit, Logic
@@ -140,6 +140,4 @@ class TableLogic:
 
     def evict(self, keep: int) -> None:
         """Forget rows that are in the store, those that came in first."""
-        surplus = max(self.size() - keep, 0)
-        for key in [key for key, _ in zip(self._cold, range(surplus), strict=False)]:
-            del self._cold[key]
+        forget(self._cold, self.size() - keep)

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from headrace.operators.agent import OperatorSpec
-from headrace.operators.footprint import Footprint
+from headrace.operators.footprint import Footprint, forget
 from headrace.operators.logic import NEVER_MS, Emit
 from headrace.operators.ticks import Ticks
 from headrace.operators.view import State, StateView, instant
@@ -221,6 +221,4 @@ class SessionLogic:
 
     def evict(self, keep: int) -> None:
         """Forget clean keys, those that came in first."""
-        surplus = max(self.size() - keep, 0)
-        for key in [key for key, _ in zip(self.cold, range(surplus), strict=False)]:
-            del self.cold[key]
+        forget(self.cold, self.size() - keep)

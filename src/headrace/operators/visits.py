@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from headrace.operators.frame import Frame
-from headrace.operators.kind import Shape
+from headrace.operators.kind import Shape, shape_of
 from headrace.operators.late import emit_late, unless
 from headrace.operators.slots import SlotCode
 from headrace.plan.model import PlannedStep
@@ -58,12 +58,9 @@ def visit_windows(g: Generator, step: PlannedStep, node: Aggregate, frame: Frame
             _counted(g, step, window, visit)
 
 
-def shape_of(g: Generator, step: PlannedStep) -> AggregateShape:
+def aggregate_shape(g: Generator, step: PlannedStep) -> AggregateShape:
     """Return the state of an aggregate that has been prepared."""
-    shape = g.operators[step.id]
-    if not isinstance(shape, AggregateShape):
-        raise TypeError(step.id)
-    return shape
+    return shape_of(g, step, AggregateShape)
 
 
 def _arguments(g: Generator, node: Aggregate, frame: Frame) -> Arguments:
@@ -128,7 +125,7 @@ def _find_and_update(g: Generator, step: PlannedStep, visit: Visit, finding: _Fi
     w, frame = g.writer, visit.frame
     w.line(f"st = {finding.get}({frame.key_code})")
     w.line(f"if st is None: st = {finding.miss}({frame.key_code})")
-    waits = isinstance(step.node, Aggregate) and may_wait(step.node, shape_of(g, step))
+    waits = isinstance(step.node, Aggregate) and may_wait(step.node, aggregate_shape(g, step))
     if waits:
         given = [local for values in visit.arguments for local, _ in values]
         w.line(f"if st is None: {finding.put}(({', '.join((str(frame.key_code), frame.time, *given))}))")
@@ -139,7 +136,7 @@ def _find_and_update(g: Generator, step: PlannedStep, visit: Visit, finding: _Fi
 def _prepare(g: Generator, step: PlannedStep, visit: Visit) -> list[str]:
     """Do all of an update that may fail, on a state that is only read; return the locals that hold the results."""
     prepared = []
-    for code, values in zip(shape_of(g, step).codes, visit.arguments, strict=True):
+    for code, values in zip(aggregate_shape(g, step).codes, visit.arguments, strict=True):
         if code.prepare:
             if any(may_be_null for _, may_be_null in values):
                 g.writer.line(f"{code.prepared} = None")
@@ -149,7 +146,7 @@ def _prepare(g: Generator, step: PlannedStep, visit: Visit) -> list[str]:
 
 
 def _can_fail(g: Generator, step: PlannedStep) -> bool:
-    return any(code.prepare for code in shape_of(g, step).codes)
+    return any(code.prepare for code in aggregate_shape(g, step).codes)
 
 
 def _peek(g: Generator, step: PlannedStep) -> str:
@@ -161,7 +158,7 @@ def _update(g: Generator, step: PlannedStep, visit: Visit) -> None:
     if frame.time != "ts":
         g.writer.line(f"ts = {frame.time}")
     if isinstance(step.node, Aggregate):
-        _add(g, step.node, shape_of(g, step), visit.arguments)
+        _add(g, step.node, aggregate_shape(g, step), visit.arguments)
 
 
 def _lines(g: Generator, template: Sequence[str], values: list[tuple[str, bool]]) -> None:

@@ -10,7 +10,7 @@ from headrace.event.dtypes import DType
 from headrace.operators.agent import OperatorSpec
 from headrace.operators.frame import Frame, Value, column_path, type_at
 from headrace.operators.joins.interval_logic import IntervalJoinLogic, JoinKit
-from headrace.operators.kind import RowForm, Shape
+from headrace.operators.kind import RowForm, Shape, node_of, shape_of
 from headrace.operators.late import behind, unless
 from headrace.operators.logic import Emit, Logic
 from headrace.operators.rows import row_form
@@ -38,12 +38,12 @@ class IntervalJoinKind:
 
     def prepare(self, g: Generator, step: PlannedStep, index: int) -> JoinShape:
         """Find what is kept."""
-        node = _node(step)
+        node = node_of(step, IntervalJoin)
         return JoinShape(index, (), {side: _kept(g, node, side) for side in (LEFT, RIGHT)})
 
     def visit(self, g: Generator, step: PlannedStep, port: Port, frame: Frame, *, tail: bool) -> None:
         """Put a record that is not late to those that wait to be joined: of both sides, if these are one stream."""
-        node, shape = _node(step), _shape(g, step)
+        node, shape = node_of(step, IntervalJoin), shape_of(g, step, JoinShape)
         sides = [side for side, own in ((LEFT, node.left), (RIGHT, node.right)) if own == port]
         late = [f"late:{side}" for side in sides]
         operator = g.bind(f"t.operators[{shape.index}]", "join")
@@ -67,7 +67,7 @@ class IntervalJoinKind:
 
     def row(self, g: Generator, step: PlannedStep, port: str) -> RowForm:
         """Return the form of a row: ``select`` is computed as the row leaves."""
-        node, shape = _node(step), _shape(g, step)
+        node, shape = node_of(step, IntervalJoin), shape_of(g, step, JoinShape)
         schema = g.plan.columns[Port(step.id)]
         schemas = g.plan.columns[node.left], g.plan.columns[node.right]
         keys = g.plan.keys[node.left], g.plan.keys[node.right]
@@ -92,28 +92,15 @@ class IntervalJoinKind:
 
     def kit(self, g: Generator, step: PlannedStep, made: Callable[[str], Callable[..., Any]]) -> JoinKit:
         """Return the types of what is kept."""
-        node, shape = _node(step), _shape(g, step)
+        node, shape = node_of(step, IntervalJoin), shape_of(g, step, JoinShape)
         return JoinKit(_types(g.plan.columns[node.left], shape, LEFT), _types(g.plan.columns[node.right], shape, RIGHT))
 
     def logic(self, spec: OperatorSpec, view: StateView, emit: Emit, opened: Callable[[], None]) -> IntervalJoinLogic:
         """Return the logic for one task."""
-        return IntervalJoinLogic(_node(spec.step), spec.kit, view, emit, opened)
+        return IntervalJoinLogic(node_of(spec.step, IntervalJoin), spec.kit, view, emit, opened)
 
     def preview(self, spec: OperatorSpec, view: StateView, logic: Logic) -> None:
         """Return nothing: keeping a record cannot fail."""
-
-
-def _node(step: PlannedStep) -> IntervalJoin:
-    if not isinstance(step.node, IntervalJoin):
-        raise TypeError(step.id)
-    return step.node
-
-
-def _shape(g: Generator, step: PlannedStep) -> JoinShape:
-    shape = g.operators[step.id]
-    if not isinstance(shape, JoinShape):
-        raise TypeError(step.id)
-    return shape
 
 
 def _port(node: IntervalJoin, side: str) -> Port:

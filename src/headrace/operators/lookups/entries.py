@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+from headrace.operators.footprint import forget
 from headrace.operators.view import KeyForm
 from headrace.state.protocol import Batch, Store
 
@@ -58,9 +59,7 @@ class Entries(Generic[_V]):
 
     def evict(self, keep: int) -> None:
         """Forget states that are in the store, those that came in first."""
-        surplus = max(self.size() - keep, 0)
-        for key in [key for key, _ in zip(self._cold, range(surplus), strict=False)]:
-            del self._cold[key]
+        forget(self._cold, self.size() - keep)
 
 
 __all__ = ["Entries"]

@@ -7,18 +7,16 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from headrace.operators.agent import OperatorSpec
-from headrace.operators.footprint import Footprint
 from headrace.operators.frame import Frame
 from headrace.operators.kind import RowForm, Shape
-from headrace.operators.logic import NEVER_MS, Emit, Logic
+from headrace.operators.logic import Emit, Logic
 from headrace.operators.lookups.keys import sought_key
 from headrace.operators.lookups.pairs import with_row
 from headrace.operators.lookups.reading import read_row
 from headrace.operators.rows import listed_form
+from headrace.operators.stateless import Stateless
 from headrace.operators.view import StateView
 from headrace.plan.model import PlannedStep
-from headrace.state.protocol import Batch
-from headrace.time.instants import START_OF_TIME_MS
 from headrace.topology.joins import LEFT
 from headrace.topology.lookups import Lookup
 from headrace.topology.operator import Port
@@ -61,41 +59,12 @@ class LookupKind:
     def kit(self, g: Generator, step: PlannedStep, made: Callable[[str], Callable[..., Any]]) -> None:
         """Return nothing."""
 
-    def logic(self, spec: OperatorSpec, view: StateView, emit: Emit, opened: Callable[[], None]) -> LookupLogic:
+    def logic(self, spec: OperatorSpec, view: StateView, emit: Emit, opened: Callable[[], None]) -> Stateless:
         """Return the logic for one task."""
-        return LookupLogic()
+        return Stateless()
 
     def preview(self, spec: OperatorSpec, view: StateView, logic: Logic) -> None:
         """Return nothing."""
-
-
-class LookupLogic:
-    """Nothing: what is looked up is the table's."""
-
-    def __init__(self) -> None:
-        """Begin, and stay so."""
-        self.next_ms = NEVER_MS
-        self.closed_ms = START_OF_TIME_MS
-        self.footprint = Footprint()
-
-    def restore(self, watermark_ms: int) -> None:
-        """Do nothing."""
-
-    def catch_up(self) -> None:
-        """Do nothing."""
-
-    def advance(self, watermark_ms: int) -> None:
-        """Do nothing."""
-
-    def cut(self, batch: Batch) -> None:
-        """Do nothing."""
-
-    def size(self) -> int:
-        """Return 0."""
-        return 0
-
-    def evict(self, keep: int) -> None:
-        """Do nothing."""
 
 
 __all__ = ["LookupKind"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.operators.agent import OperatorSpec
 from headrace.operators.frame import Frame, Value
-from headrace.operators.kind import RowForm, Shape
+from headrace.operators.kind import RowForm, Shape, node_of
 from headrace.operators.latest import TableKind
 from headrace.operators.logic import Emit, Logic
 from headrace.operators.lookups.keys import sought_key
@@ -72,9 +72,7 @@ class ReferencesKind(_MessageKind):
 
     def visit(self, g: Generator, step: PlannedStep, port: Port, frame: Frame, *, tail: bool) -> None:
         """Note the row of the key as it is now."""
-        node, w = step.node, g.writer
-        if not isinstance(node, References):
-            raise TypeError(step.id)
+        node, w = node_of(step, References), g.writer
         table = g.plan.step(node.input.step)
         changed = g.bind(f"t.operators[{g.operators[step.id].index}].changed", "note")
         row = read_row(g, table, str(frame.key_code), [code for code, _ in frame.key])
@@ -100,9 +98,7 @@ class MatchesKind(_MessageKind):
 
     def visit(self, g: Generator, step: PlannedStep, port: Port, frame: Frame, *, tail: bool) -> None:
         """Note the right row as it is now, with the message if there is one."""
-        node = step.node
-        if not isinstance(node, Matches):
-            raise TypeError(step.id)
+        node = node_of(step, Matches)
         join, table = node.join, g.plan.step(node.table.step)
         noted = g.bind(f"t.operators[{g.operators[step.id].index}].noted", "note")
         row = read_row(g, table, str(frame.key_code), [code for code, _ in frame.key])
@@ -126,9 +122,7 @@ class ReferenceJoinKind(TableKind):
 
     def visit(self, g: Generator, step: PlannedStep, port: Port, frame: Frame, *, tail: bool) -> None:
         """Make the row, and take it."""
-        node, w = step.node, g.writer
-        if not isinstance(node, ReferenceJoin):
-            raise TypeError(step.id)
+        node, w = node_of(step, ReferenceJoin), g.writer
         take = g.bind(f"t.operators[{g.operators[step.id].index}].take", "take")
         there = {name for name, _ in g.plan.columns[port].fields}
         refs = [frame.column((ref_name(number),))[0] for number in range(len(node.on))]

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from headrace.operators.frame import Frame, Value
+from headrace.operators.kind import node_of
 from headrace.operators.latest import TableKind
 from headrace.operators.lookups.keys import table_key
 from headrace.operators.lookups.pairs import joined_frame
@@ -26,9 +27,7 @@ class GlobalTableKind(TableKind):
 
     def visit(self, g: Generator, step: PlannedStep, port: Port, frame: Frame, *, tail: bool) -> None:
         """Set the row of the record's key, or remove it."""
-        node = step.node
-        if not isinstance(node, GlobalTable):
-            raise TypeError(step.id)
+        node = node_of(step, GlobalTable)
         key, inner = table_key(g, step, node.keys, step, frame)
         hot = g.bind(f"t.operators[{g.operators[step.id].index}].hot", "hot")
         state = f"[{', '.join((frame.time, *(inner.column((name,))[0] for name, _ in step.columns.fields)))}]"
@@ -46,9 +45,7 @@ class TableJoinKind(TableKind):
 
     def visit(self, g: Generator, step: PlannedStep, port: Port, frame: Frame, *, tail: bool) -> None:
         """Read both tables' rows of a key, and set the row that they make."""
-        node, w = step.node, g.writer
-        if not isinstance(node, TableJoin):
-            raise TypeError(step.id)
+        node, w = node_of(step, TableJoin), g.writer
         operator = g.bind(f"t.operators[{g.operators[step.id].index}]", "join")
         parts = [code for code, _ in frame.key]
         rows = {

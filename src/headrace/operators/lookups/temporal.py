@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.event.dtypes import STR
 from headrace.operators.agent import OperatorSpec
 from headrace.operators.frame import Frame, Value, type_at
-from headrace.operators.kind import RowForm, Shape
+from headrace.operators.kind import RowForm, Shape, node_of, shape_of
 from headrace.operators.late import behind, unless
 from headrace.operators.logic import Emit, Logic
 from headrace.operators.lookups.keys import sought_key, table_key
@@ -40,7 +40,7 @@ class TemporalKind:
 
     def prepare(self, g: Generator, step: PlannedStep, index: int) -> TemporalShape:
         """Find what is kept."""
-        node = _node(step)
+        node = node_of(step, TemporalLookup)
         own = {name for name, _ in g.plan.keys[node.left]}
         record = sorted(p for p in minimal(node.paths(LEFT, g.plan.columns[node.left])) if p[0] not in own)
         row = sorted(minimal(node.paths(RIGHT, g.plan.columns[node.right])))
@@ -48,7 +48,7 @@ class TemporalKind:
 
     def visit(self, g: Generator, step: PlannedStep, port: Port, frame: Frame, *, tail: bool) -> None:
         """Keep a version, or a record; of a stream that looks itself up, both."""
-        node = _node(step)
+        node = node_of(step, TemporalLookup)
         both = node.left == node.changes
         if port == node.changes:
             self._change(g, step, frame, tail=tail and not both)
@@ -56,7 +56,7 @@ class TemporalKind:
             self._record(g, step, frame, tail=tail)
 
     def _change(self, g: Generator, step: PlannedStep, frame: Frame, *, tail: bool) -> None:
-        node, shape, w = _node(step), _shape(g, step), g.writer
+        node, shape, w = node_of(step, TemporalLookup), shape_of(g, step, TemporalShape), g.writer
         note = g.bind(f"t.operators[{shape.index}].note", "note")
         with unless(g, step, frame, behind(frame, frame.time, 0), tail=tail, ports=("late:table",)):
             key, inner = str(frame.key_code), frame
@@ -68,7 +68,7 @@ class TemporalKind:
             w.line(f"{note}(({key}, {frame.time}, {row}))")
 
     def _record(self, g: Generator, step: PlannedStep, frame: Frame, *, tail: bool) -> None:
-        node, shape, w = _node(step), _shape(g, step), g.writer
+        node, shape, w = node_of(step, TemporalLookup), shape_of(g, step, TemporalShape), g.writer
         keep = g.bind(f"t.operators[{shape.index}].keep", "keep")
         with unless(g, step, frame, behind(frame, frame.time, node.versions_ms), tail=tail):
             own = [code for code, _ in frame.key] or [frame.record_key()]
@@ -78,7 +78,7 @@ class TemporalKind:
 
     def row(self, g: Generator, step: PlannedStep, port: str) -> RowForm:
         """Return the form of a row: the event time, the record's columns, those that were found."""
-        node, shape = _node(step), _shape(g, step)
+        node, shape = node_of(step, TemporalLookup), shape_of(g, step, TemporalShape)
         key, optional = g.plan.keys[node.left], node.how.keeps(LEFT)
         sides: dict[Path, Value] = {
             (LEFT, name): (f"k{number}" if len(key) > 1 else "k", dtype) for number, (name, dtype) in enumerate(key)
@@ -100,7 +100,7 @@ class TemporalKind:
 
     def kit(self, g: Generator, step: PlannedStep, made: Callable[[str], Callable[..., Any]]) -> TemporalKit:
         """Return the types of what is kept."""
-        node, shape = _node(step), _shape(g, step)
+        node, shape = node_of(step, TemporalLookup), shape_of(g, step, TemporalShape)
         key, sought = g.plan.keys[node.left], g.plan.keys[node.right] if node.on is not None else ()
         own = [python_type(dtype) for _, dtype in key] or [bytes]
         record = [python_type(type_at(g.plan.columns[node.left], path)) for path in shape.record]
@@ -111,23 +111,10 @@ class TemporalKind:
 
     def logic(self, spec: OperatorSpec, view: StateView, emit: Emit, opened: Callable[[], None]) -> TemporalLogic:
         """Return the logic for one task."""
-        return TemporalLogic(_node(spec.step), spec.kit, view, emit, opened)
+        return TemporalLogic(node_of(spec.step, TemporalLookup), spec.kit, view, emit, opened)
 
     def preview(self, spec: OperatorSpec, view: StateView, logic: Logic) -> None:
         """Return nothing: what is kept cannot fail."""
-
-
-def _node(step: PlannedStep) -> TemporalLookup:
-    if not isinstance(step.node, TemporalLookup):
-        raise TypeError(step.id)
-    return step.node
-
-
-def _shape(g: Generator, step: PlannedStep) -> TemporalShape:
-    shape = g.operators[step.id]
-    if not isinstance(shape, TemporalShape):
-        raise TypeError(step.id)
-    return shape
 
 
 def _tuple(codes: Any) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.event.dtypes import TIMESTAMP
 from headrace.operators.agent import OperatorSpec
 from headrace.operators.frame import Frame, Path, Value
-from headrace.operators.kind import RowForm, Shape
+from headrace.operators.kind import RowForm, Shape, node_of, shape_of
 from headrace.operators.late import behind, unless
 from headrace.operators.logic import Emit, Logic
 from headrace.operators.patterns.automaton import Automaton
@@ -41,12 +41,12 @@ class DetectKind:
 
     def prepare(self, g: Generator, step: PlannedStep, index: int) -> Shape:
         """Generate the conditions and the columns of matches."""
-        code = Writing(g, step, _node(step), index).write()
+        code = Writing(g, step, node_of(step, Detect), index).write()
         return PatternShape(index, code.layout.python_types, code)
 
     def visit(self, g: Generator, step: PlannedStep, port: Port, frame: Frame, *, tail: bool) -> None:
         """Keep what the pattern reads of an event, and whether a run may begin with it."""
-        node = _node(step)
+        node = node_of(step, Detect)
         if node.arrival:
             _arrive(g, step, node, frame)
             return
@@ -62,8 +62,8 @@ class DetectKind:
             ("started",): ("_from_ms(st[1].start_ms)", TIMESTAMP),
             ("ended",): ("_from_ms(st[1].end_ms)", TIMESTAMP),
         }
-        if _node(step).emit is not None:
-            made = _shape(g, step).code.columns
+        if node_of(step, Detect).emit is not None:
+            made = shape_of(g, step, PatternShape).code.columns
             columns = {(name,): (f"{made[port, name]}(k, st[1])", dtype) for name, dtype in schema.fields[len(key) :]}
         form = row_form(schema, key, columns, "st[0]")
         if key:
@@ -76,7 +76,7 @@ class DetectKind:
 
     def kit(self, g: Generator, step: PlannedStep, made: Callable[[str], Callable[..., Any]]) -> PatternKit:
         """Return the automaton, and the rules beside it."""
-        node, code = _node(step), _shape(g, step).code
+        node, code = node_of(step, Detect), shape_of(g, step, PatternShape).code
         steps = tuple(part.step for part in node.steps())
         rules = Rules(
             node.within_ms,
@@ -97,21 +97,8 @@ class DetectKind:
         """Return nothing."""
 
 
-def _node(step: PlannedStep) -> Detect:
-    if not isinstance(step.node, Detect):
-        raise TypeError(step.id)
-    return step.node
-
-
-def _shape(g: Generator, step: PlannedStep) -> PatternShape:
-    shape = g.operators[step.id]
-    if not isinstance(shape, PatternShape):
-        raise TypeError(step.id)
-    return shape
-
-
 def _arrive(g: Generator, step: PlannedStep, node: Detect, frame: Frame) -> None:
-    shape = _shape(g, step)
+    shape = shape_of(g, step, PatternShape)
     # a head works through a batch, at the end of which the logic catches up; rows come from another step's advance
     intake = "intake()" if g.refire is not None else "arrived.append"
     append = g.bind(f"t.operators[{shape.index}].{intake}", "arr")

@@ -10,16 +10,14 @@ from typing import TYPE_CHECKING, Any
 from headrace.errors import DataError
 from headrace.event.dtypes import STR, DType
 from headrace.operators.agent import OperatorSpec
-from headrace.operators.footprint import Footprint
 from headrace.operators.frame import Frame, Value
 from headrace.operators.kind import RowForm, Shape
-from headrace.operators.logic import NEVER_MS, Emit, Logic
+from headrace.operators.logic import Emit, Logic
 from headrace.operators.routes.deciding import compilable
 from headrace.operators.rows import listed_form
+from headrace.operators.stateless import Stateless
 from headrace.operators.view import StateView
 from headrace.plan.model import PlannedStep
-from headrace.state.protocol import Batch
-from headrace.time.instants import START_OF_TIME_MS
 from headrace.topology.operator import Port
 from headrace.topology.routes import RuleCheck
 from headrace.topology.rulechecks import RuleRefusedError
@@ -93,35 +91,6 @@ def rule_checker(g: Generator, step: PlannedStep) -> Callable[[ChangeRow], str |
     if not isinstance(step.node, RuleCheck):
         raise TypeError(step.id)
     return checker_of(g.plan.columns[step.node.against])
-
-
-class Stateless:
-    """The logic of a step that keeps nothing."""
-
-    def __init__(self) -> None:
-        """Have nothing to do, ever."""
-        self.next_ms = NEVER_MS
-        self.closed_ms = START_OF_TIME_MS
-        self.footprint = Footprint()
-
-    def restore(self, watermark_ms: int) -> None:
-        """Do nothing."""
-
-    def catch_up(self) -> None:
-        """Do nothing."""
-
-    def advance(self, watermark_ms: int) -> None:
-        """Do nothing."""
-
-    def cut(self, batch: Batch) -> None:
-        """Do nothing."""
-
-    def size(self) -> int:
-        """Return that nothing is kept."""
-        return 0
-
-    def evict(self, keep: int) -> None:
-        """Do nothing."""
 
 
 def change_values(frame: Frame, schema: DType) -> dict[str, Value]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from headrace.operators.agent import OperatorSpec
 from headrace.operators.frame import Frame
-from headrace.operators.kind import RowForm, Shape
+from headrace.operators.kind import RowForm, Shape, node_of
 from headrace.operators.logic import Emit, Logic
 from headrace.operators.routes.checking import change_values, operation
 from headrace.operators.routes.live import LiveLogic, at_hand
@@ -64,9 +64,7 @@ class ParametersKind:
 
     def visit(self, g: Generator, step: PlannedStep, port: Port, frame: Frame, *, tail: bool) -> None:
         """Take a change in, or add the values to a record."""
-        node, logic = step.node, f"t.operators[{g.operators[step.id].index}]"
-        if not isinstance(node, Parameters):
-            raise TypeError(step.id)
+        node, logic = node_of(step, Parameters), f"t.operators[{g.operators[step.id].index}]"
         if port == node.control:
             values = ", ".join(code for code, _ in change_values(frame, SETTING).values())
             g.writer.line(f"{g.bind(f'{logic}.change', 'pc')}({frame.time}, ({values}))")
@@ -90,9 +88,7 @@ class ParametersKind:
 
     def logic(self, spec: OperatorSpec, view: StateView, emit: Emit, opened: Callable[[], None]) -> ParametersLogic:
         """Return the logic for one task."""
-        if not isinstance(spec.step.node, Parameters):
-            raise TypeError(spec.step.id)
-        return ParametersLogic(spec.step.node, view)
+        return ParametersLogic(node_of(spec.step, Parameters), view)
 
     def preview(self, spec: OperatorSpec, view: StateView, logic: Logic) -> None:
         """Return nothing."""

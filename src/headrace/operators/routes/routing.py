@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from headrace.event.dtypes import DType
 from headrace.operators.agent import OperatorSpec
 from headrace.operators.frame import Frame
-from headrace.operators.kind import RowForm, Shape
+from headrace.operators.kind import RowForm, Shape, node_of
 from headrace.operators.logic import Emit, Logic
 from headrace.operators.routes.checking import ChangeRow, change_values
 from headrace.operators.routes.deciding import Candidate, Decide, compilable, decider
@@ -40,9 +40,7 @@ class RouteKind:
 
     def visit(self, g: Generator, step: PlannedStep, port: Port, frame: Frame, *, tail: bool) -> None:
         """Take a change in, or match a record."""
-        node, logic = step.node, f"t.operators[{g.operators[step.id].index}]"
-        if not isinstance(node, Route):
-            raise TypeError(step.id)
+        node, logic = node_of(step, Route), f"t.operators[{g.operators[step.id].index}]"
         if port == node.control:
             values = ", ".join(code for code, _ in change_values(frame, CHANGE).values())
             g.writer.line(f"{g.bind(f'{logic}.change', 'rc')}({frame.time}, ({values}))")
@@ -78,9 +76,7 @@ class RouteKind:
 
     def logic(self, spec: OperatorSpec, view: StateView, emit: Emit, opened: Callable[[], None]) -> RouteLogic:
         """Return the logic for one task."""
-        if not isinstance(spec.step.node, Route):
-            raise TypeError(spec.step.id)
-        return RouteLogic(spec.step.node, spec.kit, view, emit)
+        return RouteLogic(node_of(spec.step, Route), spec.kit, view, emit)
 
     def preview(self, spec: OperatorSpec, view: StateView, logic: Logic) -> None:
         """Return nothing."""
